@@ -1,0 +1,138 @@
+"""The exceptions of EdgeDepth.
+
+Every error the package raises on purpose is one of these. A message says what was expected, what was found and
+what to do, in one line; the command line prints that line and exits with code 2.
+
+::
+
+    EdgeDepthError
+    ├── InputError                  what the caller handed in is wrong
+    │   ├── IntrinsicsError         focal length, distortion or resolution that cannot be true
+    │   ├── SpecError               a model spec that is malformed or disagrees with its network
+    │   ├── BundleError             a bundle that is incomplete, altered or unreadable
+    │   └── OutputError             a place to write to that cannot be written (also a full disk)
+    ├── SourceError                 where frames come from
+    │   ├── SourceNotFound          no such file, camera, host or stream
+    │   ├── SourceAuthError         the stream refused the credentials
+    │   ├── SourceLost              was running and stopped giving frames
+    │   ├── FrameTimeout            no frame within the time asked for; reading again may succeed
+    │   ├── FrameInvalid            a frame that must not reach a network: empty, black, stale or undecodable
+    │   └── EndOfStream             the normal end of a file, not a failure
+    ├── BackendError                a network could not be loaded or run
+    │   └── BackendUnavailable      the library, provider or device is missing; says what installs it
+    ├── SinkError                   a consumer of results failed
+    ├── MeasurementRefused          the number cannot be trusted; ``reason`` says why
+    │   └── NotMetricError          metres asked of depth that has no scale
+    └── MissingExtraError           an optional dependency is not installed; says the pip line
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendError",
+    "BackendUnavailable",
+    "BundleError",
+    "EdgeDepthError",
+    "EndOfStream",
+    "FrameInvalid",
+    "FrameTimeout",
+    "InputError",
+    "IntrinsicsError",
+    "MeasurementRefused",
+    "MissingExtraError",
+    "NotMetricError",
+    "OutputError",
+    "SinkError",
+    "SourceAuthError",
+    "SourceError",
+    "SourceLost",
+    "SourceNotFound",
+    "SpecError",
+]
+
+
+class EdgeDepthError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InputError(EdgeDepthError):
+    """What the caller handed in is wrong."""
+
+
+class IntrinsicsError(InputError):
+    """Camera intrinsics that cannot be true, or that belong to another resolution."""
+
+
+class SpecError(InputError):
+    """A model spec that is malformed or disagrees with its network."""
+
+
+class BundleError(InputError):
+    """A model bundle that is incomplete, altered or unreadable."""
+
+
+class OutputError(InputError):
+    """A place to write to that cannot be written."""
+
+
+class SourceError(EdgeDepthError):
+    """Something about where frames come from."""
+
+
+class SourceNotFound(SourceError):
+    """No such file, camera, host or stream."""
+
+
+class SourceAuthError(SourceError):
+    """The stream refused the credentials."""
+
+
+class SourceLost(SourceError):
+    """The source was running and stopped giving frames."""
+
+
+class FrameTimeout(SourceError):
+    """No frame within the time asked for. Reading again may succeed."""
+
+
+class FrameInvalid(SourceError):
+    """A frame that must not reach a network: empty, black, stale or undecodable."""
+
+
+class EndOfStream(SourceError):
+    """The normal end of a file or a finite stream; not a failure."""
+
+
+class BackendError(EdgeDepthError):
+    """A network could not be loaded or run."""
+
+
+class BackendUnavailable(BackendError):
+    """The library, execution provider or device a backend needs is missing."""
+
+
+class SinkError(EdgeDepthError):
+    """A consumer of results failed."""
+
+
+class MeasurementRefused(EdgeDepthError):
+    """A number that cannot be trusted, so it is not given.
+
+    Attributes:
+        reason: a short stable identifier (``"crown_cut_off"``) a program can branch on.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class NotMetricError(MeasurementRefused):
+    """Metres were asked of depth that has no scale."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("not_metric", message)
+
+
+class MissingExtraError(EdgeDepthError):
+    """An optional dependency is not installed."""
