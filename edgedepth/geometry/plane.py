@@ -1,0 +1,62 @@
+"""Planes in the camera frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgedepth.errors import InputError
+
+__all__ = ["FloorPlane"]
+
+
+@dataclass(frozen=True)
+class FloorPlane:
+    """The floor, as seen from the camera: n . p + d = 0 with the unit normal n pointing up. Metres, camera frame.
+
+    Attributes:
+        normal: unit normal, up, in the camera frame (x right, y down, z forward).
+        offset_m: d; the camera's own height above the plane, since n . 0 + d = d.
+        inlier_rms_m: root mean square distance of the inliers from the plane.
+        inlier_count: how many points support it.
+        inlier_fraction: their share of the image's pixels.
+        source: ``"depth"`` (fitted), ``"given"`` or ``"gravity"``.
+    """
+
+    normal: tuple[float, float, float]
+    offset_m: float
+    inlier_rms_m: float = 0.0
+    inlier_count: int = 0
+    inlier_fraction: float = 0.0
+    source: str = "given"
+
+    def __post_init__(self) -> None:
+        n = np.asarray(self.normal, dtype=np.float64)
+        length = float(np.linalg.norm(n)) if n.shape == (3,) else math.nan
+        if not abs(length - 1) < 1e-6 or not math.isfinite(self.offset_m):
+            raise InputError(f"a plane needs a unit normal and a finite offset, found {self.normal}, {self.offset_m}")
+
+    @property
+    def camera_height_m(self) -> float:
+        """Height of the camera centre above the floor."""
+        return self.offset_m
+
+    @property
+    def pitch_deg(self) -> float:
+        """Downward tilt of the optical axis below the horizontal; positive looks down. asin(-n_z)."""
+        return math.degrees(math.asin(max(-1.0, min(1.0, -self.normal[2]))))
+
+    @property
+    def roll_deg(self) -> float:
+        """Rotation about the optical axis; positive when the camera is turned clockwise (seen from behind).
+
+        atan2(-n_x, -n_y).
+        """
+        return math.degrees(math.atan2(-self.normal[0], -self.normal[1]))
+
+    def height_of(self, points_m: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Signed height of points (..., 3) above the floor, metres."""
+        return np.asarray(points_m @ np.asarray(self.normal, dtype=np.float64) + self.offset_m, dtype=np.float64)
