@@ -1,0 +1,113 @@
+"""Files that appear whole or not at all: a temporary name in the same folder, then a rename.
+
+The one place where the operating system's errors about writing become OutputError.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from edgedepth.errors import OutputError
+
+__all__ = ["PartFile", "atomic_output", "output_errors"]
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space or write elsewhere",
+    errno.EDQUOT: "the disk quota is used up; free some space or write elsewhere",
+    errno.EACCES: "no permission to write there; choose a folder that is yours",
+    errno.EPERM: "no permission to write there; choose a folder that is yours",
+    errno.EROFS: "the file system is read-only; write elsewhere",
+    errno.ENOENT: "its folder does not exist; make the folder first",
+    errno.ENOTDIR: "a part of its path is a file, not a folder; choose another path",
+    errno.EISDIR: "it is a folder; give a file name",
+    errno.EPIPE: "the reader of the pipe went away",
+}
+
+
+@contextmanager
+def output_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an OSError inside the block into an OutputError about ``path`` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0) or error.strerror or str(error)
+        raise OutputError(f"cannot write {os.fspath(path)}: {advice}") from error
+
+
+class PartFile:
+    """A file under construction. Write to ``temporary``, then ``commit`` it under its final name or ``discard`` it.
+
+    What is there and not a regular file (a pipe, ``/dev/stdout``) cannot be renamed over and is written directly.
+
+    Attributes:
+        path: the final path, symbolic links followed.
+        temporary: where to write meanwhile; same folder and same suffix. Exists, empty, from the start.
+
+    Raises:
+        OutputError: the place cannot be written to; known before any work is done.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        with output_errors(path):
+            self.path = Path(path).resolve()
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder")
+            self._direct = self.path.exists() and not self.path.is_file()
+            name = f".{self.path.stem}.{secrets.token_hex(4)}.part{self.path.suffix}"
+            self.temporary = self.path if self._direct else self.path.with_name(name)
+            if not self._direct:
+                os.close(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        self._open = True
+
+    def commit(self) -> None:
+        """Give the file its final name, replacing what had it. Does nothing the second time."""
+        if not self._open:
+            return
+        self._open = False
+        if self._direct:
+            return
+        try:
+            with output_errors(self.path):
+                # Without this a power cut after the rename can leave an empty file under the final name.
+                descriptor = os.open(self.temporary, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                self.temporary.replace(self.path)
+        except OutputError:
+            self._remove()
+            raise
+
+    def discard(self) -> None:
+        """Remove the temporary file; the final name keeps what it had. Does nothing after ``commit``."""
+        if self._open:
+            self._open = False
+            self._remove()
+
+    def _remove(self) -> None:
+        if not self._direct:
+            with suppress(OSError):
+                self.temporary.unlink()
+
+
+@contextmanager
+def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path to write to, which becomes ``path`` when the block ends well and vanishes when it does not.
+
+    Raises:
+        OutputError: ``path`` cannot be written, or an OSError was raised inside the block.
+    """
+    part = PartFile(path)
+    try:
+        with output_errors(path):
+            yield part.temporary
+    except BaseException:
+        part.discard()
+        raise
+    part.commit()
