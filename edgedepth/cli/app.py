@@ -1,0 +1,48 @@
+"""The Typer application that the verbs hang on, and what they share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import edgedepth
+
+__all__ = ["app", "console", "print_json"]
+
+app = typer.Typer(
+    name="edgedepth",
+    help="Point a camera, get metres: metric depth at frame rate, and the height of the people in view.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+console = Console(stderr=True)
+"""Everything meant for a person's eyes goes to standard error; standard output carries data alone."""
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output. NaN is a mistake here, not a value."""
+    json.dump(value, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edgedepth {edgedepth.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
