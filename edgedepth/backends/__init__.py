@@ -1,1 +1,15 @@
+"""What runs a network: onnxruntime, openvino, a fake for tests, and plugins, all opened by ``open_backend``."""
 
+from edgedepth.backends.base import Backend, BackendOptions, Mode, TensorSpec
+from edgedepth.backends.factory import available_backends, open_backend
+from edgedepth.backends.fake import FakeBackend
+
+__all__ = [
+    "Backend",
+    "BackendOptions",
+    "FakeBackend",
+    "Mode",
+    "TensorSpec",
+    "available_backends",
+    "open_backend",
+]
