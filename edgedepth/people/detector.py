@@ -85,7 +85,7 @@ class _Yolox(_Head):
         centre = (raw[:, :2] + self._cells) * self._steps
         half = np.exp(np.minimum(raw[:, 2:4], 20)) * self._steps / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1) / np.float32(self._ratio(size_wh))
-        return boxes, scores
+        return boxes.astype(np.float32, copy=False), scores
 
 
 class _FastestDet(_Head):
@@ -106,7 +106,7 @@ class _FastestDet(_Head):
         centre = np.stack([(np.tanh(raw[1]) + x) / cols, (np.tanh(raw[2]) + y) / rows], axis=1)
         half = 0.5 / (1 + np.exp(-np.clip(raw[3:5].T, -60, 60)))
         boxes = np.concatenate([centre - half, centre + half], axis=1) * np.array([*size_wh, *size_wh], np.float32)
-        return boxes.astype(np.float32), scores
+        return boxes.astype(np.float32, copy=False), scores
 
 
 def _head_for(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> _Head:
