@@ -54,10 +54,12 @@ class PartFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         with output_errors(path):
-            self.path = Path(path).resolve()
+            self.path = Path(path)
             if self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
             self._direct = self.path.exists() and not self.path.is_file()
+            if not self._direct:
+                self.path = self.path.resolve()
             name = f".{self.path.stem}.{secrets.token_hex(4)}.part{self.path.suffix}"
             self.temporary = self.path if self._direct else self.path.with_name(name)
             if not self._direct:

@@ -20,7 +20,7 @@ def test_appears_under_its_name_only_when_committed(tmp_path: Path) -> None:
     part.commit()
     part.commit()
     assert target.read_text(encoding="utf-8") == "x"
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
         temporary.write_text("half", encoding="utf-8")
         raise ZeroDivisionError
     assert target.read_text(encoding="utf-8") == "old"
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_symlink_stays_a_symlink(tmp_path: Path) -> None:
