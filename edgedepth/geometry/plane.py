@@ -24,6 +24,7 @@ class FloorPlane:
         inlier_count: how many points support it.
         inlier_fraction: their share of the image's pixels.
         source: ``"depth"`` (fitted), ``"given"`` or ``"gravity"``.
+        covariance: upper triangle (xx, xy, xz, yy, yz, zz) of the covariance of n / d, 1/m^2; None when unknown.
     """
 
     normal: tuple[float, float, float]
@@ -32,12 +33,15 @@ class FloorPlane:
     inlier_count: int = 0
     inlier_fraction: float = 0.0
     source: str = "given"
+    covariance: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         n = np.asarray(self.normal, dtype=np.float64)
         length = float(np.linalg.norm(n)) if n.shape == (3,) else math.nan
         if not abs(length - 1) < 1e-6 or not math.isfinite(self.offset_m):
             raise InputError(f"a plane needs a unit normal and a finite offset, found {self.normal}, {self.offset_m}")
+        if self.covariance is not None and len(self.covariance) != 6:
+            raise InputError(f"a plane's covariance is its six upper triangle entries, found {len(self.covariance)}")
 
     @property
     def camera_height_m(self) -> float:
@@ -60,3 +64,19 @@ class FloorPlane:
     def height_of(self, points_m: NDArray[np.floating]) -> NDArray[np.float64]:
         """Signed height of points (..., 3) above the floor, metres."""
         return np.asarray(points_m @ np.asarray(self.normal, dtype=np.float64) + self.offset_m, dtype=np.float64)
+
+    def height_sigma_m(self, points_m: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Standard deviation of ``height_of`` at points (..., 3) from the plane's own uncertainty, metres.
+
+        Zero when the covariance is unknown. With m = n / d, h = (m . p + 1) / |m| and dh/dm = (p - h n) / |m|: the
+        error grows with the distance of the point's foot from the floor that was seen.
+        """
+        p = np.asarray(points_m, dtype=np.float64)
+        if self.covariance is None or self.offset_m == 0:
+            return np.zeros(p.shape[:-1])
+        upper = np.zeros((3, 3))
+        upper[np.triu_indices(3)] = self.covariance
+        covariance = upper + np.triu(upper, 1).T
+        n = np.asarray(self.normal, dtype=np.float64)
+        gradient = (p - self.height_of(p)[..., None] * n) * abs(self.offset_m)
+        return np.sqrt(np.einsum("...i,ij,...j->...", gradient, covariance, gradient))

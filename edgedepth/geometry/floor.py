@@ -1,0 +1,262 @@
+"""The floor in a depth map: found, refined, and refused when it cannot be trusted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgedepth.errors import InputError, IntrinsicsError, MeasurementRefused, NotMetricError
+from edgedepth.geometry.local_planes import BlockPlanes, fit_local_planes
+from edgedepth.geometry.plane import FloorPlane
+from edgedepth.types import DepthKind, DepthMap
+
+__all__ = ["FloorOptions", "fit_floor"]
+
+Vector = tuple[float, float, float]
+NO_IMU_UP: Vector = (0.0, -1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class FloorOptions:
+    """What counts as a floor. Lengths in metres; on relative depth they scale with the camera's height.
+
+    Attributes:
+        imu_gate_deg: largest angle between the floor's normal and ``up`` when up was measured.
+        no_imu_gate_deg: the same to the camera's own up (-y) when it was not: a camera pitched 30 and rolled 15 degrees
+            is 33 degrees off, and walls are 75 or more.
+        inlier_m, inlier_fraction: a point belongs to the plane within the larger of ``inlier_m`` and
+            ``inlier_fraction`` of its depth.
+        inlier_of_height: replaces ``inlier_m`` on relative depth, as a share of the camera's height.
+        min_pixels, min_share: least support, in pixels and as a share of the image.
+        max_below: a floor is the lowest thing there is: largest share, relative to its support, of points clearly
+            under it. A table top fails by the floor around it.
+        max_roughness: largest rms over inlier tolerance. A slab cut out of clutter is uniform within the tolerance,
+            1/sqrt(3) = 0.58.
+        near_sigma_m: reach of the weight around ``near_m``.
+        seed: of the random hypotheses. The same input gives the same plane.
+    """
+
+    imu_gate_deg: float = 3.0
+    no_imu_gate_deg: float = 45.0
+    inlier_m: float = 0.02
+    inlier_fraction: float = 0.01
+    inlier_of_height: float = 0.015
+    min_pixels: int = 500
+    min_share: float = 0.05
+    max_below: float = 0.3
+    max_roughness: float = 0.5
+    near_sigma_m: float = 0.7
+    hypotheses: int = 128
+    seed: int = 0
+
+
+DEFAULTS = FloorOptions()
+# Local normals are noisy, so candidates are let in this much wider than the gate, and must agree with the plane this well.
+CANDIDATE_MARGIN_DEG = 15.0
+AGREEMENT_DEG = 25.0
+SCORED_POINTS = 2500
+MAX_PLANES = 6
+# Depth errors of neighbouring blocks are not independent: one independent value per patch of 5 x 5 blocks.
+CORRELATED_BLOCKS = 25
+
+
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    m: NDArray[np.float64]
+    inliers: NDArray[np.bool_]
+    support: float
+    below: float
+
+
+def fit_floor(
+    depth: DepthMap,
+    *,
+    up: Vector | None = None,
+    exclude: NDArray[np.bool_] | None = None,
+    near_m: Vector | None = None,
+    options: FloorOptions = DEFAULTS,
+) -> FloorPlane:
+    """The floor plane of a depth map.
+
+    Hypotheses are the local planes of blocks drawn at random (seeded) among those that face up; each is scored by the
+    blocks it explains, the best are refined by least squares in inverse depth (see local_planes), and of those
+    the best supported one wins that has next to nothing beneath it.
+
+    Args:
+        depth: metres, or relative depth: then the plane's lengths are in the map's own unit.
+        up: unit vector opposite to gravity in the camera frame, from an IMU. Without it -y is taken and the gate is wide.
+        exclude: bool H x W, pixels that are not floor (people).
+        near_m: a point, such as a person's feet; floor near it weighs more (Gaussian, ``near_sigma_m``). Metric only.
+        options: thresholds.
+
+    Raises:
+        NotMetricError: disparity or ordinal depth, in which planes are not planes.
+        IntrinsicsError: the map has no intrinsics.
+        InputError: ``up`` or ``exclude`` is malformed.
+        MeasurementRefused: ``no_floor`` (nothing faces up, or there is always something beneath),
+            ``floor_too_few_inliers``, ``floor_not_level`` (the only plane contradicts ``up``), ``floor_rough``.
+    """
+    if depth.kind not in (DepthKind.METRIC, DepthKind.RELATIVE_DEPTH):
+        raise NotMetricError(
+            f"a floor plane needs metric or relative depth, found {depth.kind.value}, whose shift is unknown; "
+            "use a metric model or give scale and shift"
+        )
+    if depth.intrinsics is None:
+        raise IntrinsicsError("a floor plane needs the camera's intrinsics and this depth map has none; give --intrinsics")
+    if exclude is not None and (exclude.shape != depth.values.shape or exclude.dtype != np.bool_):
+        raise InputError(f"exclude must be bool {depth.values.shape}, found {exclude.dtype} {exclude.shape}")
+    prior = _unit(up if up is not None else NO_IMU_UP)
+    gate_deg = options.imu_gate_deg if up is not None else options.no_imu_gate_deg
+
+    blocks = fit_local_planes(depth.values, depth.intrinsics, exclude=exclude)
+    search = _Search(blocks, prior, gate_deg, options, depth.is_metric)
+    plane = search.best()
+    if near_m is not None:
+        plane = search.refine(plane.m, weight=_near(blocks.points, near_m, options.near_sigma_m)) or plane
+    return search.as_floor(plane)
+
+
+def _unit(vector: Vector) -> NDArray[np.float64]:
+    v = np.asarray(vector, dtype=np.float64)
+    if v.shape != (3,) or not np.isfinite(v).all() or not 0.5 < np.linalg.norm(v) < 2:
+        raise InputError(f"up must be a unit vector of three numbers, found {vector}; normalise the accelerometer first")
+    return np.asarray(v / np.linalg.norm(v))
+
+
+def _near(points: NDArray[np.float32], near_m: Vector, sigma_m: float) -> NDArray[np.float64]:
+    squared = ((points - np.asarray(near_m, np.float32)) ** 2).sum(axis=1, dtype=np.float64)
+    # The far floor keeps a little say, or a small patch would be free to tilt.
+    return np.exp(-0.5 * squared / sigma_m**2) + 0.02
+
+
+class _Search:
+    """One floor search over the blocks of one depth map."""
+
+    def __init__(
+        self, blocks: BlockPlanes, prior: NDArray[np.float64], gate_deg: float, options: FloorOptions, metric: bool
+    ) -> None:
+        self.blocks, self.prior, self.gate_deg, self.options, self.metric = blocks, prior, gate_deg, options, metric
+        self.z_tolerance = blocks.points[:, 2] * np.float32(options.inlier_fraction)
+        with np.errstate(invalid="ignore"):
+            self.normals = blocks.plane / np.linalg.norm(blocks.plane, axis=1, keepdims=True)
+            cone = math.cos(math.radians(min(gate_deg + CANDIDATE_MARGIN_DEG, 80)))
+            self.candidate = blocks.planar & (self.normals @ prior.astype(np.float32) > cone)
+        self.min_blocks = max(options.min_pixels / blocks.pixels_per_block, options.min_share * blocks.total)
+
+    def best(self) -> _Plane:
+        """The floor, or MeasurementRefused."""
+        planes = self._planes()
+        if not planes:
+            raise MeasurementRefused(
+                "no_floor", "a floor was expected and no surface in view faces up; show the floor around the feet"
+            )
+        enough = [p for p in planes if p.support >= self.min_blocks]
+        if not enough:
+            share = max(p.support for p in planes) / self.blocks.total
+            raise MeasurementRefused(
+                "floor_too_few_inliers",
+                f"a floor needs {self.options.min_share:.0%} of the image and the largest level patch has {share:.1%}; "
+                "show more of the floor",
+            )
+        lowest = [p for p in enough if p.below <= self.options.max_below * p.support]
+        if not lowest:
+            raise MeasurementRefused(
+                "no_floor", "every level surface in view has something beneath it, as a table has; show the floor itself"
+            )
+        level = [p for p in lowest if self._tilt_deg(p.m) <= self.gate_deg]
+        if not level:
+            tilt_deg = self._tilt_deg(max(lowest, key=lambda p: p.support).m)
+            raise MeasurementRefused(
+                "floor_not_level",
+                f"the floor must lie within {self.gate_deg:g} degrees of level and is {tilt_deg:.1f} off; "
+                "level or calibrate the IMU, or check the camera's tilt",
+            )
+        return max(level, key=lambda p: p.support - p.below)
+
+    def refine(self, m: NDArray[np.float64], weight: NDArray[np.float64] | None = None) -> _Plane | None:
+        """Least squares on the blocks within the tolerance, three rounds, from loose to tight."""
+        for looseness in (2.0, 1.0, 1.0):
+            inliers = self._inliers(m, looseness)
+            if int(inliers.sum()) < 3:
+                return None
+            A, q = self.blocks.rays[inliers].astype(np.float64), self.blocks.inverse_depth[inliers].astype(np.float64)
+            W = np.ones(len(q)) if weight is None else weight[inliers]
+            try:
+                m = -np.linalg.solve((A * W[:, None]).T @ A, A.T @ (W * q))
+            except np.linalg.LinAlgError:
+                return None
+        height, tolerance = self._heights(m)
+        inliers = self._inliers(m, 1.0)
+        return _Plane(m, inliers, float(inliers.sum()), float((height < -3 * tolerance).sum()))
+
+    def as_floor(self, plane: _Plane) -> FloorPlane:
+        """The value, with its roughness gate and its covariance."""
+        height, tolerance = self._heights(plane.m)
+        height, tolerance = height[plane.inliers].astype(np.float64), tolerance[plane.inliers]
+        roughness = math.sqrt(float(np.mean((height / tolerance) ** 2)))
+        rms = math.sqrt(float(np.mean(height**2)))
+        if roughness > self.options.max_roughness:
+            raise MeasurementRefused(
+                "floor_rough",
+                f"a floor is flat to {self.options.max_roughness:g} of the tolerance and this one has {roughness:.2f} "
+                f"(rms {rms:.3f}); grass, stairs, clutter or noisy depth: move, or use better depth",
+            )
+        A = self.blocks.rays[plane.inliers].astype(np.float64)
+        residual = self.blocks.inverse_depth[plane.inliers] + A @ plane.m
+        covariance = CORRELATED_BLOCKS * float(np.mean(residual**2)) * np.linalg.inv(A.T @ A)
+        length = float(np.linalg.norm(plane.m))
+        nx, ny, nz = (float(v) for v in plane.m / length)
+        floor = FloorPlane(
+            normal=(nx, ny, nz),
+            offset_m=1 / length,
+            inlier_rms_m=rms,
+            inlier_count=round(plane.support * self.blocks.pixels_per_block),
+            inlier_fraction=plane.support / self.blocks.total,
+            source="depth",
+        )
+        return replace(floor, covariance=tuple(float(v) for v in covariance[np.triu_indices(3)]))
+
+    def _planes(self) -> list[_Plane]:
+        seeds = np.flatnonzero(self.candidate)
+        if len(seeds) < 3:
+            return []
+        rng = np.random.default_rng(self.options.seed)
+        scored = rng.choice(seeds, min(SCORED_POINTS, len(seeds)), replace=False)
+        drawn = rng.choice(seeds, min(self.options.hypotheses, len(seeds)), replace=False)
+        m = self.blocks.plane[drawn]
+        length = np.linalg.norm(m, axis=1)
+        height = np.abs(self.blocks.points[scored] @ m.T + np.float32(1)) / length
+        score = (height < 2 * self._tolerance(scored, 1 / length)).sum(axis=0)
+        planes: list[_Plane] = []
+        for _ in range(MAX_PLANES):
+            best = int(score.argmax())
+            if score[best] <= 0:
+                break
+            plane = self.refine(m[best].astype(np.float64))
+            score[best] = 0
+            if plane is not None:
+                planes.append(plane)
+                score[plane.inliers[drawn]] = 0  # these blocks lie on it: the same plane again
+        return planes
+
+    def _tolerance(self, index: NDArray[np.intp] | slice, offset: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Inlier tolerance of blocks (rows) for planes at camera heights ``offset`` (columns, or one)."""
+        fixed = self.options.inlier_m if self.metric else self.options.inlier_of_height * offset
+        z = self.z_tolerance[index]
+        return np.asarray(np.maximum(z[:, None] if np.ndim(offset) else z, fixed), np.float32)
+
+    def _heights(self, m: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        length = float(np.linalg.norm(m))
+        height = (self.blocks.points @ m.astype(np.float32) + np.float32(1)) / np.float32(length)
+        return height, self._tolerance(slice(None), np.float64(1 / length))
+
+    def _inliers(self, m: NDArray[np.float64], looseness: float) -> NDArray[np.bool_]:
+        height, tolerance = self._heights(m)
+        agrees = self.normals @ (m / np.linalg.norm(m)).astype(np.float32) > math.cos(math.radians(AGREEMENT_DEG))
+        return np.asarray(self.candidate & agrees & (np.abs(height) < looseness * tolerance))
+
+    def _tilt_deg(self, m: NDArray[np.float64]) -> float:
+        return math.degrees(math.acos(min(1.0, max(-1.0, float(m @ self.prior / np.linalg.norm(m))))))
