@@ -1,1 +1,24 @@
+"""Model bundles: the contract between the machine that exports a network and the device that runs it."""
 
+from edgedepth.bundle.contract import check_spec
+from edgedepth.bundle.golden import Golden, read_golden
+from edgedepth.bundle.spec import FocalRule, InputSpec, License, ModelSpec, OutputSpec, Provenance
+from edgedepth.bundle.specfile import parse_spec, read_spec
+from edgedepth.bundle.store import Model, load_model, write_bundle
+
+__all__ = [
+    "FocalRule",
+    "Golden",
+    "InputSpec",
+    "License",
+    "Model",
+    "ModelSpec",
+    "OutputSpec",
+    "Provenance",
+    "check_spec",
+    "load_model",
+    "parse_spec",
+    "read_golden",
+    "read_spec",
+    "write_bundle",
+]

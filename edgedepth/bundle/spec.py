@@ -25,7 +25,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgedepth.types import DepthKind
 
-__all__ = ["FocalRule", "InputSpec", "License", "ModelSpec", "OutputSpec", "Precision", "Provenance", "ResizeRule"]
+__all__ = [
+    "FocalRule",
+    "InputSpec",
+    "Interpolation",
+    "License",
+    "ModelSpec",
+    "OutputSpec",
+    "Precision",
+    "Provenance",
+    "ResizeRule",
+]
 
 Layout = Literal["NCHW", "NHWC"]
 TensorDtype = Literal["float32", "float16", "uint8"]
@@ -37,6 +47,10 @@ letterbox: aspect kept, centred, the rest filled with ``pad_value``; depth there
 center_crop: aspect kept, the input covered, what sticks out is cut; depth there is NaN.
 keep_aspect_multiple: for networks whose height and width are free: aspect kept, the sides scaled so that neither is
 below the spec's height and width, then each rounded to a multiple of ``multiple_of`` (DPT, Depth Anything)."""
+
+Interpolation = Literal["bilinear", "area"]
+"""How pixels are resampled, on pixel centres. bilinear: four neighbours, the fastest, aliases when shrinking a lot.
+area: the mean over each output pixel's footprint (a box filter; OpenCV INTER_AREA); does not alias, costs ten times as much."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -60,6 +74,7 @@ class InputSpec(_Model):
     resize: ResizeRule = "stretch"
     multiple_of: int = Field(default=1, gt=0)
     pad_value: int = Field(default=0, ge=0, le=255)
+    interpolation: Interpolation = "bilinear"
     scale: Positive = 1 / 255
     mean: Triple = (0.0, 0.0, 0.0)
     std: tuple[Positive, Positive, Positive] = (1.0, 1.0, 1.0)
