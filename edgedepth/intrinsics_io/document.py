@@ -111,10 +111,10 @@ def pixels(data: Mapping[str, Any], *names: str) -> int:
     return whole(number(data, *names), names[0])
 
 
-def whole(value: float, name: str) -> int:
-    """``value`` as a size in pixels."""
-    if not (math.isfinite(value) and value == int(value) and value > 0):
-        raise IntrinsicsError(f"'{name}' must be a positive whole number of pixels, found {value:g}")
+def whole(value: float, name: str, *, minimum: int = 1) -> int:
+    """``value`` as a number of pixels, ``minimum`` or more."""
+    if not (math.isfinite(value) and value == int(value) and value >= minimum):
+        raise IntrinsicsError(f"'{name}' must be a whole number of pixels from {minimum} up, found {value:g}")
     return int(value)
 
 

@@ -22,6 +22,7 @@ from edgedepth.intrinsics_io.document import (
     numbers,
     pixels,
     require_key,
+    whole,
 )
 from edgedepth.types import Distortion, DistortionModel, Intrinsics
 
@@ -67,10 +68,12 @@ def _region(full: Intrinsics, data: Mapping[str, Any]) -> Intrinsics:
     roi = data.get("roi")
     if not isinstance(roi, dict):
         return full
-    x, y, width, height = (int(number(roi, key)) for key in ("x_offset", "y_offset", "width", "height"))
+    x, y, width, height = (
+        whole(number(roi, k), f"roi {k}", minimum=0) for k in ("x_offset", "y_offset", "width", "height")
+    )
     if (x, y, width, height) == (0, 0, 0, 0):
         return full  # the message's way of saying the whole image
-    if x < 0 or y < 0 or x + width > full.width or y + height > full.height:
+    if x + width > full.width or y + height > full.height:
         raise IntrinsicsError(
             f"roi {width}x{height} at ({x}, {y}) does not lie in the {full.width}x{full.height} image; "
             "camera_info gives the roi at full resolution"
@@ -80,8 +83,9 @@ def _region(full: Intrinsics, data: Mapping[str, Any]) -> Intrinsics:
 
 def _binned(region: Intrinsics, data: Mapping[str, Any]) -> Intrinsics:
     """``binning`` full-resolution pixels make one; 0 means 1. The centre of a super-pixel is that of its block."""
-    bx, by = (int(data.get(key) or 1) for key in ("binning_x", "binning_y"))
-    return region if bx == by == 1 else region.resized(region.width // bx, region.height // by)
+    bx, by = (whole(number(data, k), k, minimum=0) or 1 if data.get(k) else 1 for k in ("binning_x", "binning_y"))
+    width, height = region.width // bx, region.height // by
+    return region.cropped(0, 0, width * bx, height * by).resized(width, height)
 
 
 def _write(intrinsics: Intrinsics) -> str:
