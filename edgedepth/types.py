@@ -98,7 +98,7 @@ class Intrinsics:
     def __post_init__(self) -> None:
         for name in ("width", "height"):
             value = getattr(self, name)
-            if isinstance(value, bool) or int(value) != value or value <= 0:
+            if isinstance(value, bool) or not math.isfinite(value) or int(value) != value or value <= 0:
                 raise IntrinsicsError(f"intrinsics {name} must be a positive whole number of pixels, found {value}")
             object.__setattr__(self, name, int(value))
         for name in ("fx", "fy", "cx", "cy"):

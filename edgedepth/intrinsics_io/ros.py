@@ -84,6 +84,8 @@ def _region(full: Intrinsics, data: Mapping[str, Any]) -> Intrinsics:
 def _binned(region: Intrinsics, data: Mapping[str, Any]) -> Intrinsics:
     """``binning`` full-resolution pixels make one; 0 means 1. The centre of a super-pixel is that of its block."""
     bx, by = (whole(number(data, k), k, minimum=0) or 1 if data.get(k) else 1 for k in ("binning_x", "binning_y"))
+    if bx == by == 1:
+        return region
     width, height = region.width // bx, region.height // by
     return region.cropped(0, 0, width * bx, height * by).resized(width, height)
 
