@@ -150,14 +150,9 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
 
 def _offset2(lateral: NDArray[np.float32], forward: NDArray[np.float32], body: _Body) -> NDArray[np.float32]:
-    """Squared distance on the floor from the body's axis; along the line of sight a body is thinner, so it counts more."""
+    """Squared distance on the floor from the body's axis. Bodies are thin along the line of sight: it counts more."""
     return (lateral - np.float32(body.lateral_m)) ** 2 + 2 * (forward - np.float32(body.forward_m)) ** 2
 
 
 def _touch(a: _Body, b: _Body) -> bool:
-    return (
-        a.rows.start < b.rows.stop
-        and b.rows.start < a.rows.stop
-        and a.cols.start < b.cols.stop
-        and b.cols.start < a.cols.stop
-    )
+    return all(bool(p.start < q.stop and q.start < p.stop) for p, q in ((a.rows, b.rows), (a.cols, b.cols)))
