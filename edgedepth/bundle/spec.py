@@ -50,7 +50,7 @@ below the spec's height and width, then each rounded to a multiple of ``multiple
 
 Interpolation = Literal["bilinear", "area"]
 """How pixels are resampled, on pixel centres. bilinear: four neighbours, the fastest, aliases when shrinking a lot.
-area: the mean over each output pixel's footprint (a box filter; OpenCV INTER_AREA); does not alias, costs ten times as much."""
+area: the mean over each output pixel's footprint (box filter, OpenCV INTER_AREA): no aliasing, ten times the cost."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

@@ -16,6 +16,7 @@ from edgedepth.bundle.onnxfile import external_files
 from edgedepth.bundle.spec import ModelSpec
 from edgedepth.bundle.specfile import SPEC_EXAMPLE, SPEC_SUFFIXES, read_spec
 from edgedepth.errors import BundleError, OutputError, SpecError
+from edgedepth.output import output_errors
 
 __all__ = [
     "GOLDEN_FILE",
@@ -153,32 +154,32 @@ def write_bundle(
     weights = external_files(onnx_path)
     if root.exists():
         raise OutputError(f"{root} exists already; remove it or choose another folder for the bundle")
-    try:
+    with output_errors(root):
         root.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-    except OSError as error:
-        raise OutputError(f"the bundle {root} cannot be written: {error}") from error
-    try:
-        work.chmod(0o755)  # mkdtemp's 0o700 would make the bundle private
-        shutil.copyfile(onnx_path, work / ONNX_FILE)
-        for name in weights:
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(onnx_path.parent / name, work / name)
-        if golden is not None:
-            write_golden(work / GOLDEN_FILE, golden)
-        if report is not None:
-            (work / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        if license_text is not None:
-            (work / LICENSE_FILE).write_text(license_text, encoding="utf-8")
-        files = {p.relative_to(work).as_posix(): _sha256(p) for p in sorted(work.rglob("*")) if p.is_file()}
-        spec = spec.model_copy(update={"files": files})
-        (work / SPEC_FILE).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        work.replace(root)
-    except OSError as error:
-        raise OutputError(f"the bundle {root} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        try:
+            work.chmod(0o755)  # mkdtemp's 0o700 would make the bundle private
+            _copy_network(onnx_path, weights, work)
+            if golden is not None:
+                write_golden(work / GOLDEN_FILE, golden)
+            if report is not None:
+                (work / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            if license_text is not None:
+                (work / LICENSE_FILE).write_text(license_text, encoding="utf-8")
+            files = {p.relative_to(work).as_posix(): _sha256(p) for p in sorted(work.rglob("*")) if p.is_file()}
+            complete = spec.model_copy(update={"files": files})
+            (work / SPEC_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            work.replace(root)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     return _load_bundle(root)
+
+
+def _copy_network(onnx_path: Path, weights: tuple[str, ...], folder: Path) -> None:
+    shutil.copyfile(onnx_path, folder / ONNX_FILE)
+    for name in weights:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(onnx_path.parent / name, folder / name)
 
 
 def _sha256(path: Path) -> str:
