@@ -33,8 +33,9 @@ class FloorOptions:
         min_pixels, min_share: least support, in pixels and as a share of the image.
         max_below: a floor is the lowest thing there is: largest share, relative to its support, of points clearly
             under it. A table top fails by the floor around it.
-        max_roughness: largest rms over inlier tolerance. A slab cut out of clutter is uniform within the tolerance,
-            1/sqrt(3) = 0.58.
+        min_flatness: of the level surface within three tolerances, the share within one: a slab cut out of clutter or a
+            slope has 0.33, a floor whose noise is as large as the tolerance 0.68.
+        min_extent_m: a floor is at least this long or wide (metric depth only); a table top seen close is not.
         near_sigma_m: reach of the weight around ``near_m``.
         seed: of the random hypotheses. The same input gives the same plane.
     """
@@ -47,18 +48,20 @@ class FloorOptions:
     min_pixels: int = 500
     min_share: float = 0.05
     max_below: float = 0.3
-    max_roughness: float = 0.5
+    min_flatness: float = 0.75
+    min_extent_m: float = 1.0
     near_sigma_m: float = 0.7
-    hypotheses: int = 128
+    hypotheses: int = 96
     seed: int = 0
 
 
 DEFAULTS = FloorOptions()
-# Local normals are noisy, so candidates are let in this much wider than the gate, and must agree with the plane this well.
+# Local normals are noisy: candidates are let in this much wider than the gate, and must agree this well with the plane.
 CANDIDATE_MARGIN_DEG = 15.0
 AGREEMENT_DEG = 25.0
-SCORED_POINTS = 2500
-MAX_PLANES = 6
+SCORED_POINTS = 1500
+MAX_PLANES = 5
+ROUGH, POLISH = (2.0, 1.5), (1.0, 1.0, 1.0, 1.0)
 # Depth errors of neighbouring blocks are not independent: one independent value per patch of 5 x 5 blocks.
 CORRELATED_BLOCKS = 25
 
@@ -87,9 +90,9 @@ def fit_floor(
 
     Args:
         depth: metres, or relative depth: then the plane's lengths are in the map's own unit.
-        up: unit vector opposite to gravity in the camera frame, from an IMU. Without it -y is taken and the gate is wide.
+        up: unit vector opposite to gravity in the camera frame, from an IMU. Without it -y and a wide gate are taken.
         exclude: bool H x W, pixels that are not floor (people).
-        near_m: a point, such as a person's feet; floor near it weighs more (Gaussian, ``near_sigma_m``). Metric only.
+        near_m: a point, such as a person's feet; floor near it weighs more (Gaussian, ``near_sigma_m``).
         options: thresholds.
 
     Raises:
@@ -97,7 +100,8 @@ def fit_floor(
         IntrinsicsError: the map has no intrinsics.
         InputError: ``up`` or ``exclude`` is malformed.
         MeasurementRefused: ``no_floor`` (nothing faces up, or there is always something beneath),
-            ``floor_too_few_inliers``, ``floor_not_level`` (the only plane contradicts ``up``), ``floor_rough``.
+            ``floor_too_few_inliers``, ``floor_not_level`` (the only plane contradicts ``up``), ``floor_rough``,
+            ``floor_too_small``.
     """
     if depth.kind not in (DepthKind.METRIC, DepthKind.RELATIVE_DEPTH):
         raise NotMetricError(
@@ -105,7 +109,9 @@ def fit_floor(
             "use a metric model or give scale and shift"
         )
     if depth.intrinsics is None:
-        raise IntrinsicsError("a floor plane needs the camera's intrinsics and this depth map has none; give --intrinsics")
+        raise IntrinsicsError(
+            "a floor plane needs the camera's intrinsics and this depth map has none; give --intrinsics"
+        )
     if exclude is not None and (exclude.shape != depth.values.shape or exclude.dtype != np.bool_):
         raise InputError(f"exclude must be bool {depth.values.shape}, found {exclude.dtype} {exclude.shape}")
     prior = _unit(up if up is not None else NO_IMU_UP)
@@ -114,22 +120,30 @@ def fit_floor(
     blocks = fit_local_planes(depth.values, depth.intrinsics, exclude=exclude)
     search = _Search(blocks, prior, gate_deg, options, depth.is_metric)
     plane = search.best()
-    if near_m is not None:
-        plane = search.refine(plane.m, weight=_near(blocks.points, near_m, options.near_sigma_m)) or plane
+    weight = None if near_m is None else _near(blocks.points, near_m, options.near_sigma_m)
+    plane = search.refine(plane.m, POLISH, weight) or plane
     return search.as_floor(plane)
 
 
 def _unit(vector: Vector) -> NDArray[np.float64]:
     v = np.asarray(vector, dtype=np.float64)
     if v.shape != (3,) or not np.isfinite(v).all() or not 0.5 < np.linalg.norm(v) < 2:
-        raise InputError(f"up must be a unit vector of three numbers, found {vector}; normalise the accelerometer first")
+        raise InputError(
+            f"up must be a unit vector of three numbers, found {vector}; normalise the accelerometer first"
+        )
     return np.asarray(v / np.linalg.norm(v))
 
 
 def _near(points: NDArray[np.float32], near_m: Vector, sigma_m: float) -> NDArray[np.float64]:
     squared = ((points - np.asarray(near_m, np.float32)) ** 2).sum(axis=1, dtype=np.float64)
     # The far floor keeps a little say, or a small patch would be free to tilt.
-    return np.exp(-0.5 * squared / sigma_m**2) + 0.02
+    return np.asarray(np.exp(-0.5 * squared / sigma_m**2) + 0.02)
+
+
+def _tukey(residual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tukey's biweight at 6 robust standard deviations: what is near the floor but not of it loses its say."""
+    scale = 6 * 1.4826 * float(np.median(np.abs(residual))) + 1e-12
+    return np.asarray(np.maximum(1 - (residual / scale) ** 2, 0) ** 2)
 
 
 class _Search:
@@ -164,7 +178,8 @@ class _Search:
         lowest = [p for p in enough if p.below <= self.options.max_below * p.support]
         if not lowest:
             raise MeasurementRefused(
-                "no_floor", "every level surface in view has something beneath it, as a table has; show the floor itself"
+                "no_floor",
+                "every level surface in view has something beneath it, as a table has; show the floor itself",
             )
         level = [p for p in lowest if self._tilt_deg(p.m) <= self.gate_deg]
         if not level:
@@ -176,16 +191,20 @@ class _Search:
             )
         return max(level, key=lambda p: p.support - p.below)
 
-    def refine(self, m: NDArray[np.float64], weight: NDArray[np.float64] | None = None) -> _Plane | None:
-        """Least squares on the blocks within the tolerance, three rounds, from loose to tight."""
-        for looseness in (2.0, 1.0, 1.0):
+    def refine(
+        self, m: NDArray[np.float64], rounds: tuple[float, ...], weight: NDArray[np.float64] | None = None
+    ) -> _Plane | None:
+        """Least squares on the level blocks near the plane: a round for each tolerance factor, robust from 1 on."""
+        for looseness in rounds:
             inliers = self._inliers(m, looseness)
             if int(inliers.sum()) < 3:
                 return None
             A, q = self.blocks.rays[inliers].astype(np.float64), self.blocks.inverse_depth[inliers].astype(np.float64)
-            W = np.ones(len(q)) if weight is None else weight[inliers]
+            W = _tukey(q + A @ m) if looseness <= 1 else np.ones(len(q))
+            if weight is not None:
+                W *= weight[inliers]
             try:
-                m = -np.linalg.solve((A * W[:, None]).T @ A, A.T @ (W * q))
+                m = np.asarray(-np.linalg.solve((A * W[:, None]).T @ A, A.T @ (W * q)), np.float64)
             except np.linalg.LinAlgError:
                 return None
         height, tolerance = self._heights(m)
@@ -194,16 +213,22 @@ class _Search:
 
     def as_floor(self, plane: _Plane) -> FloorPlane:
         """The value, with its roughness gate and its covariance."""
-        height, tolerance = self._heights(plane.m)
-        height, tolerance = height[plane.inliers].astype(np.float64), tolerance[plane.inliers]
-        roughness = math.sqrt(float(np.mean((height / tolerance) ** 2)))
-        rms = math.sqrt(float(np.mean(height**2)))
-        if roughness > self.options.max_roughness:
+        flatness = plane.support / max(1, int(self._inliers(plane.m, 3.0).sum()))
+        if flatness < self.options.min_flatness:
             raise MeasurementRefused(
                 "floor_rough",
-                f"a floor is flat to {self.options.max_roughness:g} of the tolerance and this one has {roughness:.2f} "
-                f"(rms {rms:.3f}); grass, stairs, clutter or noisy depth: move, or use better depth",
+                f"at least {self.options.min_flatness:.0%} of a floor is flat and of this one {flatness:.0%}; "
+                "grass, stairs, clutter or noisy depth: move, or use better depth",
             )
+        extent = self._extent(plane)
+        if self.metric and extent < self.options.min_extent_m:
+            raise MeasurementRefused(
+                "floor_too_small",
+                f"a floor extends at least {self.options.min_extent_m:g} m and the level surface in view "
+                f"{extent:.2f} m, as a table top does; show more of the floor",
+            )
+        height = self._heights(plane.m)[0][plane.inliers].astype(np.float64)
+        rms = math.sqrt(float(np.mean(height**2)))
         A = self.blocks.rays[plane.inliers].astype(np.float64)
         residual = self.blocks.inverse_depth[plane.inliers] + A @ plane.m
         covariance = CORRELATED_BLOCKS * float(np.mean(residual**2)) * np.linalg.inv(A.T @ A)
@@ -235,14 +260,14 @@ class _Search:
             best = int(score.argmax())
             if score[best] <= 0:
                 break
-            plane = self.refine(m[best].astype(np.float64))
+            plane = self.refine(m[best].astype(np.float64), ROUGH)
             score[best] = 0
             if plane is not None:
                 planes.append(plane)
                 score[plane.inliers[drawn]] = 0  # these blocks lie on it: the same plane again
         return planes
 
-    def _tolerance(self, index: NDArray[np.intp] | slice, offset: NDArray[np.floating]) -> NDArray[np.float32]:
+    def _tolerance(self, index: NDArray[np.intp] | slice, offset: NDArray[np.floating] | float) -> NDArray[np.float32]:
         """Inlier tolerance of blocks (rows) for planes at camera heights ``offset`` (columns, or one)."""
         fixed = self.options.inlier_m if self.metric else self.options.inlier_of_height * offset
         z = self.z_tolerance[index]
@@ -251,12 +276,21 @@ class _Search:
     def _heights(self, m: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         length = float(np.linalg.norm(m))
         height = (self.blocks.points @ m.astype(np.float32) + np.float32(1)) / np.float32(length)
-        return height, self._tolerance(slice(None), np.float64(1 / length))
+        return height, self._tolerance(slice(None), 1 / length)
 
     def _inliers(self, m: NDArray[np.float64], looseness: float) -> NDArray[np.bool_]:
         height, tolerance = self._heights(m)
         agrees = self.normals @ (m / np.linalg.norm(m)).astype(np.float32) > math.cos(math.radians(AGREEMENT_DEG))
         return np.asarray(self.candidate & agrees & (np.abs(height) < looseness * tolerance))
+
+    def _extent(self, plane: _Plane) -> float:
+        """The larger side of the floor seen: 5th to 95th percentile along two horizontal axes."""
+        n = plane.m / np.linalg.norm(plane.m)
+        across = np.cross(n, np.eye(3)[np.abs(n).argmin()])
+        across /= np.linalg.norm(across)
+        sides = self.blocks.points[plane.inliers] @ np.stack((across, np.cross(n, across)), axis=1).astype(np.float32)
+        low, high = np.percentile(sides, (5, 95), axis=0)
+        return float((high - low).max())
 
     def _tilt_deg(self, m: NDArray[np.float64]) -> float:
         return math.degrees(math.acos(min(1.0, max(-1.0, float(m @ self.prior / np.linalg.norm(m))))))

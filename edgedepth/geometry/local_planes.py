@@ -1,7 +1,7 @@
 """A depth map reduced to blocks, each with the plane that fits its neighbourhood.
 
-A plane n . p + d = 0 seen along the ray r = (x, y, 1) has inverse depth q = 1/Z = -(n / d) . r, which is *linear* in the
-ray. So with m = n / d every local plane is a linear regression of q on (x, y): exact for slanted surfaces at any
+A plane n . p + d = 0 seen along the ray r = (x, y, 1) has inverse depth q = 1/Z = -(n / d) . r, which is *linear* in
+the ray. So with m = n / d every local plane is a linear regression of q on (x, y): exact for slanted surfaces at any
 distance, where a threshold on depth steps would take a far floor for an edge; and stereo and structured-light noise
 (sigma_Z ~ Z^2) is uniform in q, so plain least squares is the weighted fit.
 """
@@ -83,7 +83,7 @@ def fit_local_planes(
     np.divide(1.0, depth, out=q, where=valid)
     # Means of blocks: averaging inverse depth is unbiased on a plane, averaging depth is not.
     share = cv2.resize(valid.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
-    q = cv2.resize(q, grid, interpolation=cv2.INTER_AREA)
+    q = cv2.resize(q, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
     rays = _block_rays(intrinsics, *grid)
     used = (share >= MIN_BLOCK_SHARE) & np.isfinite(rays[..., 0])
     q = np.where(used, q / np.where(used, share, 1), 0).astype(np.float32)
@@ -107,9 +107,11 @@ def fit_local_planes(
 def _window_regression(
     used: NDArray[np.bool_], rays: NDArray[np.float32], q: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
-    """Least squares q = a x + b y + c in every window: m = -(a, b, c), rms residual, whether enough blocks took part."""
+    """Least squares q = a x + b y + c in every window: m = -(a, b, c), rms residual, enough blocks or not."""
     w, x, y = used.astype(np.float64), rays[..., 0].astype(np.float64), rays[..., 1].astype(np.float64)
-    moments = np.stack((w, x, y, x * x, x * y, y * y, q, x * q, y * q, q.astype(np.float64) ** 2), axis=-1)
+    q64 = q.astype(np.float64)
+    terms = (w, x, y, x * x, x * y, y * y, q64, x * q64, y * q64, q64 * q64)
+    moments: NDArray[np.float64] = np.stack(terms, axis=-1)
     sums = np.empty_like(moments)
     for first in range(0, moments.shape[-1], 2):  # box filters take up to four channels everywhere
         sums[..., first : first + 2] = cv2.boxFilter(

@@ -79,4 +79,4 @@ class FloorPlane:
         covariance = upper + np.triu(upper, 1).T
         n = np.asarray(self.normal, dtype=np.float64)
         gradient = (p - self.height_of(p)[..., None] * n) * abs(self.offset_m)
-        return np.sqrt(np.einsum("...i,ij,...j->...", gradient, covariance, gradient))
+        return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", gradient, covariance, gradient)), np.float64)
