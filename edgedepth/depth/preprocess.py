@@ -1,7 +1,8 @@
 """Frame -> input tensor. Nothing is allocated after the first frame of a size.
 
-Measured on one thread of an AMD EPYC, 768x432 RGB -> 224x224 float32 NHWC: resize 70 us on uint8 (three times that on
-float32), cast 11 us, scale 6 us. So pixels are resized as uint8, cast once, and scaled in place.
+Resized as uint8, then one table look-up per byte gives its float: exact for any scale, mean, std and dtype, and alone
+fast for float16. Measured on one thread of an AMD EPYC, 768x432 RGB -> 224x224: resize 70 us; look-up 37 us (62 us
+where the channels differ), numpy's cast and multiply 17 us, the same into float16 39 us against 220 us.
 """
 
 from __future__ import annotations
@@ -51,24 +52,31 @@ def _resizer(spec: InputSpec, plan: ResizePlan, pixels: Image) -> Callable[[Imag
     return fit
 
 
-def _affine(spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Gain and bias of each channel, in the tensor's colour order: x = p * gain + bias."""
-    mean, std = np.array(spec.mean), np.array(spec.std)
-    return (spec.scale / std).astype(np.float32), (-mean / std).astype(np.float32)
+def _table(spec: InputSpec) -> NDArray[Any]:
+    """What each byte becomes, 256 x 3 in the tensor's colour order. float16 stands in as its bit pattern, which is
+    all that OpenCV's look-up can carry."""
+    pixel = np.arange(256, dtype=np.float64)[:, None]
+    values: NDArray[Any] = ((pixel * spec.scale - np.array(spec.mean)) / np.array(spec.std)).astype(spec.dtype)
+    return values.view(np.int16) if spec.dtype == "float16" else values
 
 
 def _nhwc(spec: InputSpec, fit: Callable[[Image], None], pixels: Image) -> Preprocessor:
     height, width = pixels.shape[:2]
     ordered = np.empty_like(pixels) if spec.color == "BGR" else pixels
+    table = _table(spec)
+    alike = bool(np.all(table == table[:, :1]))
     tensor = ordered[None] if spec.dtype == "uint8" else np.empty((1, height, width, 3), spec.dtype)
-    gain, bias = (np.tile(a, width) for a in _affine(spec))  # whole rows: a loop over three channels is slow
-    finish = _finisher(tensor, gain, bias, shape=(height, width * 3))
+    # One table for all channels is looked up nearly twice as fast, on rows seen as 3 x width grey pixels.
+    shape = (height, width * 3) if alike else (height, width, 3)
+    lookup = np.ascontiguousarray(table[:, :1] if alike else table[:, None])
+    source, target = ordered.reshape(shape), tensor.view(table.dtype).reshape(shape)
 
     def run(image: Image) -> NDArray[Any]:
         fit(image)
         if ordered is not pixels:
             cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR, dst=ordered)
-        finish(ordered)
+        if tensor.dtype != np.uint8:
+            cv2.LUT(source, lookup, dst=target)
         return tensor
 
     return run
@@ -77,40 +85,19 @@ def _nhwc(spec: InputSpec, fit: Callable[[Image], None], pixels: Image) -> Prepr
 def _nchw(spec: InputSpec, fit: Callable[[Image], None], pixels: Image) -> Preprocessor:
     height, width = pixels.shape[:2]
     planes = np.empty((3, height, width), np.uint8)
+    table = _table(spec)
     tensor = planes[None] if spec.dtype == "uint8" else np.empty((1, 3, height, width), spec.dtype)
-    gain, bias = (a[:, None] for a in _affine(spec))
-    finish = _finisher(tensor, gain, bias, shape=(3, height * width))
+    targets = tensor.view(table.dtype)[0]
+    lookups = [np.ascontiguousarray(table[:, channel, None]) for channel in range(3)]
     channels = (0, 1, 2) if spec.color == "RGB" else (2, 1, 0)
 
     def run(image: Image) -> NDArray[Any]:
         fit(image)
         for plane, channel in zip(planes, channels, strict=True):
             cv2.extractChannel(pixels, channel, dst=plane)
-        finish(planes)
+        if tensor.dtype != np.uint8:
+            for plane, lookup, target in zip(planes, lookups, targets, strict=True):
+                cv2.LUT(plane, lookup, dst=target)
         return tensor
 
     return run
-
-
-def _finisher(
-    tensor: NDArray[Any], gain: NDArray[np.float32], bias: NDArray[np.float32], *, shape: tuple[int, int]
-) -> Callable[[Image], None]:
-    """uint8 pixels in the tensor's order -> the tensor. ``gain`` and ``bias`` broadcast over ``shape``."""
-    if tensor.dtype == np.uint8:
-        return lambda pixels: None  # the pixels are the tensor already
-    is_float32 = tensor.dtype == np.float32
-    values = tensor.reshape(shape) if is_float32 else np.empty(shape, np.float32)
-    half = None if is_float32 else tensor.reshape(shape)
-    # A gain that is alike for all channels is one number: numpy's scalar loop is the fastest.
-    factor: Any = gain.flat[0] if np.all(gain == gain.flat[0]) else gain
-    shifts = bool(np.any(bias))
-
-    def finish(pixels: Image) -> None:
-        np.copyto(values, pixels.reshape(shape))
-        np.multiply(values, factor, out=values)
-        if shifts:
-            np.add(values, bias, out=values)
-        if half is not None:
-            np.copyto(half, values, casting="same_kind")
-
-    return finish
