@@ -34,9 +34,9 @@ MERGE_FORWARD_M, MERGE_GAP_M = 0.25, 0.3
 # Trapezoids (0 below a, 1 from b to c, 0 above d) over a standing person seen from the front, the back or the side.
 # Lengths are shares of the stature where bodies scale with it. Adults: head breadth 0.15 m, with hair up to 0.26 m,
 # crown to shoulders 0.16-0.19 of the stature; elbow to elbow 0.40-0.60 m. A child's head is larger for its stature:
-# 0.15 m wide of 1.0 m, crown to shoulders 0.24. Seen from the side, shoulders are 0.24-0.30 m.
+# 0.15 m wide of 1.0 m, crown to shoulders 0.25. Seen from the side, shoulders are 0.24-0.30 m.
 HEAD_WIDTH_M = (0.08, 0.11, 0.27, 0.34)
-HEAD_TALL_SHARE = (0.07, 0.11, 0.26, 0.32)
+HEAD_TALL_SHARE = (0.07, 0.11, 0.28, 0.34)
 BODY_WIDTH_SHARE = (0.12, 0.16, 0.42, 0.50)
 BODY_TO_HEAD = (1.1, 1.4, 4.0, 5.5)
 HEAD_OFFSET_SHARE = (-2.0, -1.0, 0.28, 0.45)
@@ -196,6 +196,8 @@ def _upright_score(points: _Points, scene: Scene) -> float | None:
         return None
     if bottom_m > MAX_GAP_TO_FLOOR_M and not _cut_below(points, scene):
         return None
+    if _top_is_hidden(points, scene):
+        return None  # a piece of background between nearer things
     if points.rows.min() <= 1 or float(np.median(depth_step_m(points.depth_m))) > MAX_STEP_M:
         return 0.0  # no crown in view, or not resolved: nothing to tell a person by
     return shape_score(points.height_m, points.lateral_m, points.forward_m)
@@ -206,6 +208,20 @@ def _cut_below(points: _Points, scene: Scene) -> bool:
     below = int(points.rows.max()) + 1
     col = int(np.median(points.cols[points.rows >= below - 3]))
     return not np.isfinite(scene.depth_m[below : below + max(2, scene.depth_m.shape[0] // 40), col]).any()
+
+
+def _top_is_hidden(points: _Points, scene: Scene) -> bool:
+    """What lies just above its highest pixels is nearer: an occluder, not background."""
+    top = points.rows <= points.rows.min() + max(1, int(np.ptp(points.rows)) // 20)
+    above = points.rows[top] - max(3, int(np.ptp(points.rows)) // 12)
+    inside = above >= 0
+    if not inside.any():
+        return False
+    depth_m = scene.depth_m[above[inside], points.cols[top][inside]]
+    own_m = points.depth_m[top][inside]
+    with np.errstate(invalid="ignore"):
+        nearer = own_m - depth_m > depth_step_m(own_m)
+    return bool(nearer.mean() > 0.5)
 
 
 def shape_score(height_m: NDArray[np.float32], lateral_m: NDArray[np.float32], forward_m: NDArray[np.float32]) -> float:
@@ -249,4 +265,4 @@ def shape_score(height_m: NDArray[np.float32], lateral_m: NDArray[np.float32], f
 
 
 def _trapezoid(x: float, a: float, b: float, c: float, d: float) -> float:
-    return float(np.clip(min((x - a) / (b - a), (d - x) / (d - c)), 0, 1))
+    return max(0.0, min(1.0, (x - a) / (b - a), (d - x) / (d - c)))
