@@ -1,0 +1,309 @@
+"""The pipeline: capture, inference and publishing at the same time, results in frame order, one way out.
+
+::
+
+    capture thread ──> slot (live) or queue (file) ──> N workers ──> ordered outbox ──> the calling thread: sinks, user
+
+Everything that goes wrong travels the same way as the frames: an error of the source ends the stream after the frames
+before it, an error in a worker takes its frame's place in the order. So what was published before an error does not
+depend on timing. The publishing side, in the thread that iterates, is the only one that stops the others.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from edgedepth.depth.base import FrameEstimator
+from edgedepth.errors import EdgeDepthError, EndOfStream, FrameInvalid, FrameTimeout, InputError, SourceLost
+from edgedepth.geometry.measurement import Measurement
+from edgedepth.pool import ArrayPool
+from edgedepth.sources.base import Source
+from edgedepth.stream.mailbox import LatestSlot, Mailbox, OrderedOutbox, WaitingQueue
+from edgedepth.stream.meter import Meter
+from edgedepth.stream.plan import worker_count
+from edgedepth.stream.result import Result
+from edgedepth.stream.sinks.base import Sink
+from edgedepth.stream.timing import RunRecord, RunSummary
+from edgedepth.types import DepthMap, Frame
+
+__all__ = ["Pipeline"]
+
+JOIN_TIMEOUT_S = 10.0
+
+
+@dataclass(eq=False)
+class _Done:
+    frame: Frame
+    depth: DepthMap
+    measurement: Measurement | None
+    stage_ns: dict[str, int]
+    done_ns: int
+
+
+class Pipeline:
+    """Runs a source through an estimator into sinks. Use once: ``run()``, or iterate over the results.
+
+    Live sources drop what cannot be kept up with (the newest frame wins, drops are counted); of files every frame is
+    published, once and in order. Publishing happens in the thread that calls ``run`` or iterates.
+
+    The pipeline closes the source and the sinks, and the replicas it makes; estimator and meter stay the caller's.
+    While several workers run, OpenCV's own threads are off in the whole process: they would fight the workers.
+
+    Args:
+        source: opened. See Source.
+        estimator: gives depth; workers use replicas of it. Open its backend with ``stream_options(source)``.
+        meter: measures people, in the workers; None: no measuring.
+        sinks: get every result, in the order given.
+        workers: frames estimated at once; None: 1 for live sources, one per core for files.
+        max_frames: stop after so many results.
+        read_timeout_s: how long one read of the source waits; a stop is noticed at least this often.
+        patience_s: how long a source may give no frame (FrameTimeout, again and again) before SourceLost is raised.
+        on_invalid: what a frame of a file that cannot be decoded does: ``"skip"`` counts it, ``"raise"`` ends the run.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        estimator: FrameEstimator,
+        *,
+        meter: Meter | None = None,
+        sinks: Sequence[Sink] = (),
+        workers: int | None = None,
+        max_frames: int | None = None,
+        read_timeout_s: float = 1.0,
+        patience_s: float = 30.0,
+        on_invalid: Literal["skip", "raise"] = "skip",
+    ) -> None:
+        if max_frames is not None and max_frames < 1:
+            raise InputError(f"max_frames must be 1 or more, found {max_frames}")
+        if not (read_timeout_s > 0 and patience_s >= 0 and math.isfinite(read_timeout_s)):
+            raise InputError(f"timeouts must be positive, found read {read_timeout_s} s and patience {patience_s} s")
+        if on_invalid not in ("skip", "raise"):
+            raise InputError(f"on_invalid is skip or raise, found {on_invalid!r}")
+        self._source, self._estimator, self._meter, self._sinks = source, estimator, meter, tuple(sinks)
+        self._workers = worker_count(source, workers)
+        self._max_frames, self._read_timeout_s, self._patience_s = max_frames, read_timeout_s, patience_s
+        self._skip_invalid = on_invalid == "skip"
+        self._inbox: Mailbox[tuple[Frame, int, int]]
+        if source.is_live:
+            self._inbox = LatestSlot()
+            self._outbox = OrderedOutbox[_Done | BaseException](self._workers)
+        else:
+            # Enough waiting frames that neither the decoder nor a worker idles when one frame takes longer.
+            self._inbox = WaitingQueue(2 * self._workers)
+            self._outbox = OrderedOutbox[_Done | BaseException](2 * self._workers)
+        self._pool = ArrayPool(keep=4 * self._workers + 4)
+        self._lock = threading.Lock()
+        self._running_workers = self._workers
+        self._capture_error: BaseException | None = None
+        self._used = self._stop_requested = False
+        self._record = RunRecord()
+
+    def run(self) -> RunSummary:
+        """Run to the end of the source, ``max_frames`` or ``stop``.
+
+        Raises:
+            EdgeDepthError: the first thing that went wrong in source, estimator, meter or sinks. Everything is closed,
+                what was written is complete, ``summary`` tells how far it got. KeyboardInterrupt likewise.
+        """
+        for _ in self:
+            pass
+        return self.summary
+
+    def stop(self) -> None:
+        """Ask for a clean end: no more frames are taken, those being worked on are published. From any thread."""
+        self._stop_requested = True
+        self._inbox.close(discard=True)
+
+    @property
+    def summary(self) -> RunSummary:
+        """What was done so far. From any thread."""
+        return self._record.summary(
+            source=self._source.uri,
+            estimator=self._estimator.name,
+            workers=self._workers,
+            dropped=self._dropped,
+            stopped=self._stop_requested,
+        )
+
+    @property
+    def _dropped(self) -> int:
+        return self._source.dropped + self._inbox.dropped
+
+    def __iter__(self) -> Iterator[Result]:
+        """The results, after the sinks have had them. Leaving the loop stops everything. See ``run`` for errors."""
+        if self._used:
+            raise InputError("a pipeline runs once; make a new one (and open the source again)")
+        self._used = True
+        return self._results()
+
+    def _results(self) -> Iterator[Result]:
+        replicas: list[FrameEstimator] = []
+        meters: list[Meter] = []
+        threads: list[threading.Thread] = []
+        try:
+            with _opencv_threads(1 if self._workers > 1 else None):
+                for _ in range(self._workers):
+                    replicas.append(self._estimator.replica())
+                    if self._meter is not None:
+                        meters.append(self._meter.replica())
+                with ThreadPoolExecutor(self._workers) as executor:
+                    list(executor.map(lambda estimator: estimator.warm_up(), replicas))
+                threads.append(threading.Thread(target=self._capture, name="edgedepth capture", daemon=True))
+                for index, replica in enumerate(replicas):
+                    arguments = (replica, meters[index] if meters else None)
+                    name = f"edgedepth worker {index}"
+                    threads.append(threading.Thread(target=self._work, args=arguments, name=name, daemon=True))
+                self._record.start()
+                for thread in threads:
+                    thread.start()
+                yield from self._publish()
+        except GeneratorExit:  # the loop was left early: nothing went wrong so far
+            if failure := self._shut_down(threads, [*replicas, *meters]):
+                raise failure from None
+            raise
+        except BaseException as error:
+            self._record.failed(error)
+            self._shut_down(threads, [*replicas, *meters])
+            raise
+        if failure := self._shut_down(threads, [*replicas, *meters]):
+            raise failure
+
+    def _publish(self) -> Iterator[Result]:
+        while (done := self._outbox.take()) is not None:
+            if isinstance(done, BaseException):
+                raise done
+            now_ns = time.monotonic_ns()
+            done.stage_ns["publish_wait"] = now_ns - done.done_ns
+            result = Result(done.frame, done.depth, done.measurement, done.stage_ns, now_ns, self._dropped)
+            del done
+            for sink in self._sinks:
+                sink.write(result)
+            self._record.published(result)
+            yield result
+            del result  # before waiting for the next one, so that its arrays can be used again
+            if self._max_frames is not None and self._record.frames >= self._max_frames:
+                return
+        if self._capture_error is not None and not self._stop_requested:
+            raise self._capture_error
+
+    def _capture(self) -> None:
+        """The capture thread: reads until the end, an error, or a closed inbox."""
+        left = math.inf if self._source.is_live or self._max_frames is None else self._max_frames
+        last_frame_s = time.monotonic()
+        try:
+            while left > 0 and not self._stop_requested:
+                start_ns = time.monotonic_ns()
+                try:
+                    frame = self._source.read(self._read_timeout_s)
+                except FrameTimeout as error:
+                    if time.monotonic() - last_frame_s > self._patience_s:
+                        raise SourceLost(
+                            f"{self._source.uri}: no frame for {self._patience_s:g} s ({error}); "
+                            "check the camera or stream, or be more patient"
+                        ) from error
+                    continue
+                except FrameInvalid:
+                    if not self._skip_invalid:
+                        raise
+                    self._record.invalid += 1
+                    continue
+                now_ns = time.monotonic_ns()
+                last_frame_s = now_ns / 1e9
+                if not self._inbox.put((frame, now_ns - start_ns, now_ns)):
+                    return
+                del frame
+                left -= 1
+        except EndOfStream:
+            pass
+        except BaseException as error:  # handed to the publishing side, which raises it
+            self._capture_error = error
+        finally:
+            self._inbox.close()
+
+    def _work(self, estimator: FrameEstimator, meter: Meter | None) -> None:
+        """A worker thread: frame to depth to measurement, until the inbox is closed and empty."""
+        try:
+            while self._outbox.reserve() and (taken := self._inbox.take()) is not None:
+                order, item = taken
+                self._outbox.put(order, self._estimate(estimator, meter, *item))
+                del taken, item
+        finally:
+            with self._lock:
+                self._running_workers -= 1
+                last = self._running_workers == 0
+            if last:
+                self._outbox.close()
+
+    def _estimate(
+        self, estimator: FrameEstimator, meter: Meter | None, frame: Frame, capture_ns: int, captured_ns: int
+    ) -> _Done | BaseException:
+        try:
+            wait_ns = time.monotonic_ns() - captured_ns
+            width, height = estimator.grid_wh(frame.size_wh)
+            depth = estimator.estimate(frame, self._pool.take((height, width), np.float32))
+            stage_ns = {"capture": capture_ns, "wait": wait_ns, **estimator.last_stage_ns}
+            done_ns = time.monotonic_ns()
+            measurement = None
+            if meter is not None:
+                start_ns = done_ns
+                measurement = meter.measure(frame, depth)
+                done_ns = time.monotonic_ns()
+                stage_ns["measure"] = done_ns - start_ns
+            return _Done(frame, depth, measurement, stage_ns, done_ns)
+        except BaseException as error:  # takes the frame's place in the order; the publishing side raises it
+            return error
+
+    def _shut_down(
+        self, threads: list[threading.Thread], replicas: list[FrameEstimator | Meter]
+    ) -> BaseException | None:
+        """Stop and join every thread, close everything once. Returns the first failure of that; notes all of them."""
+        failures: list[BaseException] = []
+
+        def attempt(close: Callable[[], object]) -> None:
+            try:
+                close()
+            except BaseException as error:
+                failures.append(error)
+                self._record.failed(error)
+
+        self._inbox.close(discard=True)
+        self._outbox.close()
+        attempt(self._source.close)
+        deadline_s = time.monotonic() + JOIN_TIMEOUT_S
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline_s - time.monotonic()))
+        stuck = [thread.name for thread in threads if thread.is_alive()]
+        if stuck:
+            failures.append(EdgeDepthError(f"{', '.join(stuck)} did not stop within {JOIN_TIMEOUT_S:g} s; left behind"))
+            self._record.failed(failures[-1])
+        else:
+            for replica in replicas:
+                attempt(replica.close)
+        for sink in self._sinks:
+            attempt(sink.close)
+        return failures[0] if failures else None
+
+
+@contextmanager
+def _opencv_threads(count: int | None) -> Iterator[None]:
+    """OpenCV's thread count for a while; None leaves it."""
+    before = cv2.getNumThreads()
+    if count is not None:
+        cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        if count is not None:
+            cv2.setNumThreads(before)
