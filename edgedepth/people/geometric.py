@@ -200,7 +200,8 @@ def _upright_score(points: _Points, scene: Scene) -> float | None:
         return None  # a piece of background between nearer things
     if points.rows.min() <= 1 or float(np.median(depth_step_m(points.depth_m))) > MAX_STEP_M:
         return 0.0  # no crown in view, or not resolved: nothing to tell a person by
-    return shape_score(points.height_m, points.lateral_m, points.forward_m)
+    pixel_m = scene.pixel_rad * float(np.median(points.depth_m))
+    return shape_score(points.height_m, points.lateral_m, points.forward_m, lost_m=pixel_m)
 
 
 def _cut_below(points: _Points, scene: Scene) -> bool:
@@ -224,7 +225,12 @@ def _top_is_hidden(points: _Points, scene: Scene) -> bool:
     return bool(nearer.mean() > 0.5)
 
 
-def shape_score(height_m: NDArray[np.float32], lateral_m: NDArray[np.float32], forward_m: NDArray[np.float32]) -> float:
+def shape_score(
+    height_m: NDArray[np.float32],
+    lateral_m: NDArray[np.float32],
+    forward_m: NDArray[np.float32],
+    lost_m: float = 0.0,
+) -> float:
     """How well the points of one surface are a head on the shoulders of a standing person, 0 (not at all) to 1.
 
     The outline's width is taken level by level below the crown, and every proportion must agree: the score is that of
@@ -232,6 +238,7 @@ def shape_score(height_m: NDArray[np.float32], lateral_m: NDArray[np.float32], f
 
     Args:
         height_m, lateral_m, forward_m: N points: above the floor, to the right and ahead on it.
+        lost_m: how much of the outline the search for depth steps took on each side.
     """
     stature = float(height_m.max())
     level_m = max(0.02, stature / 60)
@@ -242,7 +249,7 @@ def shape_score(height_m: NDArray[np.float32], lateral_m: NDArray[np.float32], f
     last = np.maximum(count - 1, 0)
     # Third and 97th percentile of the lateral position on each level.
     low, high = (ordered[np.minimum(start + np.rint(q * last).astype(np.intp), len(ordered) - 1)] for q in (0.03, 0.97))
-    width = np.where(count >= 4, high - low, np.nan)
+    width = np.where(count >= 4, high - low + 2 * lost_m, np.nan)
     centre = (high + low) / 2
     below = (np.arange(len(count)) + 0.5) * level_m / stature
     head = (below > 0.02) & (below < 0.11) & np.isfinite(width)
