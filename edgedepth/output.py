@@ -44,6 +44,11 @@ class PartFile:
 
     What is there and not a regular file (a pipe, ``/dev/stdout``) cannot be renamed over and is written directly.
 
+    Args:
+        path: the final path.
+        sync: wait for the disk before the rename. Off for the many small files of a sequence, of which a power cut
+            may take the last ones.
+
     Attributes:
         path: the final path, symbolic links followed.
         temporary: where to write meanwhile; same folder and same suffix. Exists, empty, from the start.
@@ -52,7 +57,8 @@ class PartFile:
         OutputError: the place cannot be written to; known before any work is done.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, sync: bool = True) -> None:
+        self._sync = sync
         with output_errors(path):
             self.path = Path(path)
             if self.path.is_dir():
@@ -75,12 +81,8 @@ class PartFile:
             return
         try:
             with output_errors(self.path):
-                # Without this a power cut after the rename can leave an empty file under the final name.
-                descriptor = os.open(self.temporary, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+                if self._sync:
+                    _to_disk(self.temporary)
                 self.temporary.replace(self.path)
         except OutputError:
             self._remove()
@@ -98,14 +100,23 @@ class PartFile:
                 self.temporary.unlink()
 
 
+def _to_disk(path: Path) -> None:
+    """Without this a power cut after the rename can leave an empty file under the final name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
-def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_output(path: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
     """A path to write to, which becomes ``path`` when the block ends well and vanishes when it does not.
 
     Raises:
         OutputError: ``path`` cannot be written, or an OSError was raised inside the block.
     """
-    part = PartFile(path)
+    part = PartFile(path, sync=sync)
     try:
         with output_errors(path):
             yield part.temporary

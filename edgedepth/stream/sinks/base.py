@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Protocol, TypeVar, runtime_checkable
 
+from edgedepth.errors import SinkError
 from edgedepth.stream.result import Result
 
-__all__ = ["Sink"]
+__all__ = ["BaseSink", "Sink"]
+
+_Self = TypeVar("_Self", bound="BaseSink")
 
 
 @runtime_checkable
@@ -25,3 +30,51 @@ class Sink(Protocol):
     def close(self) -> None:
         """Finish the output (files appear under their final name here). Safe to call twice."""
         ...
+
+
+class BaseSink(ABC):
+    """What the sinks here share: closed once, and a failed one gives up what it had begun and takes no more.
+
+    A subclass implements ``_write``, ``_finish`` (make the output final) and ``_abort`` (leave nothing half-written).
+    """
+
+    _closed = False
+
+    def write(self, result: Result) -> None:
+        """Take one result; see Sink."""
+        if self._closed:
+            raise SinkError(f"this {type(self).__name__} was closed or has failed; open another one")
+        try:
+            self._write(result)
+        except Exception:
+            self._closed = True
+            self._abort()
+            raise
+
+    def close(self) -> None:
+        """Finish the output; see Sink."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._finish()
+        except BaseException:
+            self._abort()
+            raise
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _write(self, result: Result) -> None: ...
+
+    def _finish(self) -> None:  # noqa: B027 (a choice, not a duty)
+        """Make the output final. Nothing, unless there is some."""
+
+    def _abort(self) -> None:  # noqa: B027
+        """Remove what was begun; must not raise. Nothing, unless there is some."""
