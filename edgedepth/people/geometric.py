@@ -39,7 +39,8 @@ HEAD_WIDTH_M = (0.08, 0.11, 0.27, 0.34)
 HEAD_TALL_SHARE = (0.07, 0.11, 0.28, 0.34)
 BODY_WIDTH_SHARE = (0.12, 0.16, 0.42, 0.50)
 BODY_TO_HEAD = (1.1, 1.4, 4.0, 5.5)
-HEAD_OFFSET_SHARE = (-2.0, -1.0, 0.28, 0.45)
+HEAD_OFFSET_SHARE = (-2.0, -1.0, 0.25, 0.40)
+FILL = (0.6, 0.8, 9.0, 10.0)
 VISIBLE_SHARE = (0.4, 0.55, 9.0, 10.0)
 THICKNESS_M = (-2.0, -1.0, 0.45, 0.60)
 PERSON_SCORE = 0.5
@@ -201,7 +202,7 @@ def _upright_score(points: _Points, scene: Scene) -> float | None:
     if points.rows.min() <= 1 or float(np.median(depth_step_m(points.depth_m))) > MAX_STEP_M:
         return 0.0  # no crown in view, or not resolved: nothing to tell a person by
     pixel_m = scene.pixel_rad * float(np.median(points.depth_m))
-    return shape_score(points.height_m, points.lateral_m, points.forward_m, lost_m=pixel_m)
+    return shape_score(points.height_m, points.lateral_m, points.forward_m, pixel_m)
 
 
 def _cut_below(points: _Points, scene: Scene) -> bool:
@@ -229,7 +230,7 @@ def shape_score(
     height_m: NDArray[np.float32],
     lateral_m: NDArray[np.float32],
     forward_m: NDArray[np.float32],
-    lost_m: float = 0.0,
+    pixel_m: float,
 ) -> float:
     """How well the points of one surface are a head on the shoulders of a standing person, 0 (not at all) to 1.
 
@@ -238,7 +239,7 @@ def shape_score(
 
     Args:
         height_m, lateral_m, forward_m: N points: above the floor, to the right and ahead on it.
-        lost_m: how much of the outline the search for depth steps took on each side.
+        pixel_m: what one pixel spans there; the search for depth steps took as much from each side.
     """
     stature = float(height_m.max())
     level_m = max(0.02, stature / 60)
@@ -249,7 +250,7 @@ def shape_score(
     last = np.maximum(count - 1, 0)
     # Third and 97th percentile of the lateral position on each level.
     low, high = (ordered[np.minimum(start + np.rint(q * last).astype(np.intp), len(ordered) - 1)] for q in (0.03, 0.97))
-    width = np.where(count >= 4, high - low + 2 * lost_m, np.nan)
+    width = np.where(count >= 4, high - low + 2 * pixel_m, np.nan)
     centre = (high + low) / 2
     below = (np.arange(len(count)) + 0.5) * level_m / stature
     head = (below > 0.02) & (below < 0.11) & np.isfinite(width)
@@ -259,6 +260,7 @@ def shape_score(
     # Hair that the sensor misses takes from the head's width, never adds: the wider levels are the head's.
     head_m, body_m = float(np.percentile(width[head], 75)), float(np.median(width[body]))
     shoulders = np.flatnonzero((width > (head_m + body_m) / 2) & (below > 0.05))
+    fill = float(np.median((count * pixel_m**2 / level_m / width)[body]))
     offset = abs(float(np.median(centre[head])) - float(np.median(centre[body]))) / body_m
     return min(
         _trapezoid(head_m, *HEAD_WIDTH_M),
@@ -266,6 +268,7 @@ def shape_score(
         _trapezoid(body_m / stature, *BODY_WIDTH_SHARE),
         _trapezoid(body_m / head_m, *BODY_TO_HEAD),
         _trapezoid(offset, *HEAD_OFFSET_SHARE),
+        _trapezoid(fill, *FILL),
         _trapezoid((stature - float(height_m.min())) / stature, *VISIBLE_SHARE),
         _trapezoid(float(np.subtract(*np.percentile(forward_m, (90, 10)))), *THICKNESS_M),
     )
