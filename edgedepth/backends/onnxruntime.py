@@ -162,7 +162,7 @@ def _tensor_spec(node: Any) -> TensorSpec:
 def _mapped(error: Exception, doing: str) -> BackendError:
     """The one place where onnxruntime's exceptions become ours."""
     kind = type(error).__name__
-    if kind in ("InvalidProtobuf", "NoModel"):
+    if kind in ("InvalidProtobuf", "NoModel") or "No graph was found" in str(error):
         return BackendError(f"{doing}: it is not a complete ONNX file (truncated or altered?); get it again")
     if isinstance(error, MemoryError) or "Failed to allocate memory" in str(error):
         return BackendError(f"{doing}: out of memory; use a smaller input size or fewer replicas")

@@ -48,7 +48,12 @@ def open_openvino(path: Path, options: BackendOptions) -> OpenVinoBackend:
             options.replicas * (options.threads or 1) if throughput else options.threads or cores
         )
     try:
-        compiled = core.compile_model(core.read_model(str(path)), device, config)
+        # Not core.read_model: given a damaged file it tries the readers of other formats, which write to stderr.
+        reader = require("openvino.frontend", "openvino").FrontEndManager().load_by_framework("onnx")
+        network = reader.convert(reader.load(str(path)))
+        if not network.outputs:
+            raise ValueError("there is no network in it")  # an empty file
+        compiled = core.compile_model(network, device, config)
         return OpenVinoBackend(compiled, f"openvino:{device.lower()}")
     except Exception as error:
         raise _mapped(error, f"OpenVINO cannot load {path.name}") from error
