@@ -1,0 +1,85 @@
+"""``edgedepth inspect``: what a model takes, what its numbers mean, and whether it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from edgedepth.backends import Backend, BackendOptions, TensorSpec, open_backend
+from edgedepth.bundle import Model, check_spec, load_model
+from edgedepth.cli.app import console, print_json
+
+__all__ = ["inspect"]
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A bundle folder, or an .onnx file with its spec.", metavar="BUNDLE")],
+    spec: Annotated[Path | None, typer.Option(help="Spec (TOML or JSON) of a bare .onnx.")] = None,
+    backend: Annotated[str | None, typer.Option(help="Backend to load the network with.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on standard output.")] = False,
+) -> None:
+    """Show a model's contract, and check its files and its tensors against it.
+
+    Example: [bold]edgedepth inspect fastdepth.onnx --spec fastdepth.toml[/]
+    """
+    loaded = load_model(model, spec)
+    with open_backend(loaded.onnx_path, BackendOptions(), name=backend) as opened:
+        check_spec(loaded.spec, opened.inputs, opened.outputs)
+        facts = _facts(loaded, opened)
+    if as_json:
+        print_json(facts)
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in _rows(loaded, facts):
+        table.add_row(f"[bold]{name}[/]", escape(value))
+    console.print(table)
+
+
+def _facts(model: Model, backend: Backend) -> dict[str, Any]:
+    return {
+        "spec": model.spec.model_dump(mode="json"),
+        "onnx": str(model.onnx_path),
+        "size_mb": round(model.onnx_path.stat().st_size / 1e6, 2),
+        "checksums": "verified" if model.root else "none (a bare .onnx)",
+        "golden": model.golden_path is not None,
+        "report": model.report,
+        "backend": backend.name,
+        "inputs": [_tensor(tensor) for tensor in backend.inputs],
+        "outputs": [_tensor(tensor) for tensor in backend.outputs],
+    }
+
+
+def _tensor(tensor: TensorSpec) -> dict[str, Any]:
+    return {"name": tensor.name, "dtype": str(tensor.dtype), "shape": list(tensor.shape)}
+
+
+def _rows(model: Model, facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    spec, source, output = model.spec, model.spec.input, model.spec.output
+    yield "model", f"{spec.name}, {spec.precision}, {facts['size_mb']} MB"
+    yield "file", f"{facts['onnx']}, checksums {facts['checksums']}"
+    for role in ("inputs", "outputs"):
+        for tensor in facts[role]:
+            shape = " x ".join("?" if side is None else str(side) for side in tensor["shape"])
+            yield role.removesuffix("s"), f"{tensor['name']}: {tensor['dtype']} {shape}"
+    yield "image", (
+        f"{source.width}x{source.height} {source.color} {source.layout}, {source.resize}, "
+        f"(pixel * {source.scale:.6g} - {list(source.mean)}) / {list(source.std)}"
+    )
+    focal = f" * f_px / {output.focal.canonical_f_px:g}" if output.focal else ""
+    zero = f" - {output.zero_point:g}" if output.zero_point else ""
+    yield "depth", f"{output.kind.value}, (value{zero}) * {output.metres_per_unit:g}{focal}"
+    if output.valid_range_m:
+        yield "valid", f"{output.valid_range_m[0]:g} .. {output.valid_range_m[1]:g}"
+    licence = spec.provenance.license
+    commercial = {True: "allowed", False: "not allowed", None: "not stated"}[licence.commercial_use]
+    yield "licence", f"{licence.name}; commercial use {commercial}"
+    if not spec.provenance.trained:
+        yield "weights", "random: metres are refused"
+    yield "golden", "present" if facts["golden"] else "none: a backend cannot be proved against this model"
+    if model.report is not None:
+        yield "report", ", ".join(f"{name}: {value}" for name, value in model.report.items())

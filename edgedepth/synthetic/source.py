@@ -1,0 +1,114 @@
+"""``synthetic://``: the scripted scene as a source, with exact depth. Comes in through an entry point, as anybody's would.
+
+``synthetic://?width=640&height=480&fps=30&seconds=10&live=0``
+"""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import parse_qsl, urlsplit
+
+from edgedepth.errors import EndOfStream, InputError, IntrinsicsError
+from edgedepth.sources import Source, SourceOptions
+from edgedepth.sources.grabber import Shot
+from edgedepth.sources.live import LiveSource
+from edgedepth.sources.ordered import OrderedSource
+from edgedepth.synthetic.render import Renderer
+from edgedepth.synthetic.scene import Scene, default_scene
+
+__all__ = ["SyntheticGrabber", "open_synthetic"]
+
+# name: (default, lowest, highest)
+_SETTINGS = {
+    "width": (640, 64, 4096),
+    "height": (480, 48, 4096),
+    "fps": (30, 1, 1000),
+    "seconds": (10, 1, 86_400),
+    "live": (0, 0, 1),
+}
+
+
+class SyntheticGrabber:
+    """A Grabber that renders a scene.
+
+    Args:
+        scene: what to show.
+        fps: frames per second of the scene's own time.
+        seconds: length.
+        live: give frames at their own pace instead of as fast as they render.
+    """
+
+    def __init__(self, scene: Scene, *, fps: float, seconds: float, live: bool) -> None:
+        self.scene = scene
+        self.size_wh: tuple[int, int] | None = scene.camera.intrinsics.size_wh
+        self.fps: float | None = fps
+        self.frame_count: int | None = round(seconds * fps)
+        self._period_s, self._live, self._frames = 1 / fps, live, round(seconds * fps)
+        self._renderer = Renderer(scene)
+        self._next, self._start_s = self._frames, 0.0
+
+    def open(self) -> None:
+        """See Grabber.open."""
+        self._next, self._start_s = 0, time.monotonic()
+
+    def grab(self, timeout_s: float) -> Shot:
+        """See Grabber.grab."""
+        if self._next >= self._frames:
+            raise EndOfStream(f"end after {self._frames} frames")
+        if self._live:
+            # The newest frame that is due: one that renders late is skipped, as a camera would.
+            elapsed = (time.monotonic() - self._start_s) / self._period_s
+            self._next = max(self._next, int(elapsed))
+            if self._next >= self._frames:
+                raise EndOfStream(f"end after {self._frames} frames")
+            time.sleep(max(0.0, (self._next - elapsed) * self._period_s))
+        t_s = self._next * self._period_s
+        self._next += 1
+        timestamp_ns, wall_time_ns = time.monotonic_ns(), time.time_ns()
+        seen = self._renderer.render(t_s).frame()
+        return Shot(
+            image=seen.image,
+            timestamp_ns=timestamp_ns,
+            wall_time_ns=wall_time_ns,
+            media_time_s=t_s,
+            depth_m=seen.depth_m,
+            intrinsics=seen.intrinsics,
+            up=seen.up,
+            pose=seen.pose,
+        )
+
+    def close(self) -> None:
+        """See Grabber.close."""
+        self._next = self._frames
+
+
+def open_synthetic(uri: str, options: SourceOptions) -> Source:
+    """Open ``synthetic://``; an opener of ``edgedepth.sources``.
+
+    Raises:
+        InputError: an unknown setting, or one out of range.
+        IntrinsicsError: intrinsics were given; the scene is rendered with its own camera.
+    """
+    if options.intrinsics is not None:
+        raise IntrinsicsError("synthetic:// renders with its own camera; leave the intrinsics out")
+    settings = _settings(uri)
+    scene = default_scene(settings["width"], settings["height"])
+    live = bool(settings["live"])
+    grabber = SyntheticGrabber(scene, fps=settings["fps"], seconds=settings["seconds"], live=live)
+    grabber.open()
+    return (LiveSource if live else OrderedSource)(grabber, uri, options)
+
+
+def _settings(uri: str) -> dict[str, int]:
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "default") or parts.path not in ("", "/"):
+        raise InputError(f"{uri}: expected synthetic://, found the scene {parts.netloc + parts.path!r}")
+    settings = {name: default for name, (default, _, _) in _SETTINGS.items()}
+    for name, text in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in _SETTINGS:
+            raise InputError(f"{uri}: unknown setting {name!r}; known are {', '.join(_SETTINGS)}")
+        _, low, high = _SETTINGS[name]
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise InputError(f"{uri}: {name} must be a whole number from {low} to {high}, found {text!r}")
+        settings[name] = int(text)
+    return settings
