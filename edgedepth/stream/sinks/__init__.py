@@ -20,6 +20,9 @@ ENTRY_POINT_GROUP = "edgedepth.sinks"
 
 _BUILT_IN = {
     "jsonl": "jsonl:JsonlSink",
+    "video": "video:VideoSink",
+    "png": "png:PngSink",
+    "console": "console:ConsoleSink",
     "callback": "callback:CallbackSink",
 }
 
