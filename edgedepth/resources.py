@@ -1,6 +1,6 @@
 """Data that ships with the package: export recipes, calibration boards, camera profiles.
 
-They stand in ``export/`` and ``calibration/`` at the top of the checkout; the wheel carries them as ``edgedepth/_data``.
+They stand in ``export/`` and ``calibration/`` at the top of the checkout; the wheel has them in ``edgedepth/_data``.
 """
 
 from __future__ import annotations

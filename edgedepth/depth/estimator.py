@@ -114,10 +114,8 @@ class DepthEstimator:
         sides = [n for n in self._depth.shape if n != 1]
         if None not in sides:
             return sides[1], sides[0]  # type: ignore[return-value]
-        if self._post is None or self._plan is None or self._plan.frame_wh != frame_wh:
-            self.estimate(Frame(np.zeros((*frame_wh[::-1], 3), np.uint8)))
-        assert self._post is not None
-        return self._post.grid_wh
+        height, width = self._probe(frame_wh)
+        return width, height
 
     def estimate(self, frame: Frame, out: NDArray[np.float32] | None = None) -> DepthMap:
         """See FrameEstimator.estimate."""
@@ -150,10 +148,14 @@ class DepthEstimator:
 
     def warm_up(self) -> None:
         """Run the network once on grey; the first run of most libraries is many times slower than the second."""
-        spec = self.spec.input
-        plan = ResizePlan.for_frame(spec, (spec.width, spec.height))
-        grey = np.full((spec.height, spec.width, 3), 128, np.uint8)
-        self._backend.run({self._image.name: preprocess(spec, plan)(grey)})
+        self._probe((self.spec.input.width, self.spec.input.height))
+
+    def _probe(self, frame_wh: tuple[int, int]) -> tuple[int, ...]:
+        """Height and width of the network's depth for frames of this size, by running it on a grey one."""
+        plan = ResizePlan.for_frame(self.spec.input, frame_wh)
+        grey = np.full((*frame_wh[::-1], 3), 128, np.uint8)
+        tensor = preprocess(self.spec.input, plan)(grey)
+        return plane_of(self._backend.run({self._image.name: tensor})[self._depth.name]).shape
 
     def close(self) -> None:
         """Close the backend. Safe to call twice."""

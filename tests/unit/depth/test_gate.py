@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from edgedepth.backends import FakeBackend, TensorSpec
+from edgedepth.bundle import Golden, ModelSpec, parse_spec
+from edgedepth.depth.gate import TOLERANCES, Tolerance, check_backend, measure_backend
+from edgedepth.errors import BackendError, BundleError
+
+F32 = np.dtype(np.float32)
+SHAPE = (1, 1, 8, 8)
+LOOSE = Tolerance(1, 1, 1)
+
+
+def gate_spec(**keys: object) -> ModelSpec:
+    output = {"kind": "metric", **keys.pop("output", {})}  # type: ignore[dict-item]
+    return parse_spec({"name": "net", "input": {"height": 8, "width": 8}, "output": output, **keys})
+
+
+@pytest.fixture
+def golden() -> Golden:
+    """Three frames; frame i's input is i everywhere, so a fake can tell them apart. Depth 1..5."""
+    outputs = np.random.default_rng(0).uniform(1, 5, (3, *SHAPE)).astype(np.float32)
+    inputs = np.broadcast_to(np.arange(3, dtype=np.float32)[:, None, None, None, None], (3, 1, 3, 8, 8)).copy()
+    return Golden(inputs, outputs)
+
+
+def backend(golden: Golden, change: Callable[[np.ndarray, int], np.ndarray], dtype: np.dtype = F32) -> FakeBackend:
+    def run(feeds):
+        index = int(feeds["image"].flat[0])
+        return {"depth": change(golden.outputs[index].copy(), index)}
+
+    return FakeBackend((TensorSpec("image", F32, (1, 3, 8, 8)),), (TensorSpec("depth", dtype, SHAPE),), run)
+
+
+def test_the_original_s_own_numbers_are_without_error(golden: Golden) -> None:
+    report = check_backend(gate_spec(), golden, backend(golden, lambda depth, i: depth))
+    assert (report.frames, report.relative_error, report.scale_ratio) == (3, 0, 1)
+    assert (report.scale_spread, report.invalid_pixels, report.failures) == (0, 0, ())
+    assert report.tolerance == TOLERANCES["fp32"]
+
+
+def test_each_measure_by_hand(golden: Golden) -> None:
+    # Frames 3 % far, 1 % far and right: worst error 3 %, median scale 1.01, spread 3 %.
+    far = (1.03, 1.01, 1.0)
+    report = measure_backend(gate_spec(), golden, backend(golden, lambda depth, i: depth * far[i]), LOOSE)
+    assert report.relative_error == pytest.approx(0.03, rel=1e-3)
+    assert report.scale_ratio == pytest.approx(1.01, rel=1e-5)
+    assert report.scale_spread == pytest.approx(0.03, rel=1e-3)
+
+
+def test_a_scale_that_is_off_is_refused_with_its_size(golden: Golden) -> None:
+    with pytest.raises(
+        BackendError, match=r"fake does not give net's numbers.*scale off by \+3\.00% \(allowed 0\.10%\)"
+    ):
+        check_backend(gate_spec(), golden, backend(golden, lambda depth, i: depth * 1.03))
+
+
+def test_a_scale_that_varies_between_frames_is_refused(golden: Golden) -> None:
+    flicker = backend(golden, lambda depth, i: depth * (1 + 0.02 * (i - 1)))
+    with pytest.raises(BackendError, match=r"varies by 4\.00% between frames"):
+        check_backend(gate_spec(), golden, flicker, Tolerance(relative_error=1, scale=1, spread=0.01))
+
+
+def test_noise_without_a_scale_error_is_refused(golden: Golden) -> None:
+    def noisy(depth: np.ndarray, i: int) -> np.ndarray:
+        checker = np.indices(depth.shape).sum(axis=0) % 2
+        return np.where(checker, depth * 1.1, depth * 0.9).astype(np.float32)
+
+    with pytest.raises(BackendError, match=r"relative error 10\.00%"):
+        check_backend(gate_spec(), golden, backend(golden, noisy), Tolerance(0.05, 1, 1))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_are_counted_and_refused(golden: Golden, value: float) -> None:
+    def broken(depth: np.ndarray, i: int) -> np.ndarray:
+        depth[0, 0, 0, :2] = value
+        return depth
+
+    with pytest.raises(BackendError, match="6 NaN or infinite pixels"):
+        check_backend(gate_spec(), golden, backend(golden, broken), LOOSE)
+
+
+def test_nothing_but_nan_is_refused(golden: Golden) -> None:
+    with pytest.raises(BackendError, match="192 NaN"):
+        check_backend(gate_spec(), golden, backend(golden, lambda depth, i: depth * np.float32(np.nan)), LOOSE)
+
+
+def test_quantised_outputs_are_compared_in_units(golden: Golden) -> None:
+    spec = gate_spec(output={"metres_per_unit": 0.02, "zero_point": 5}, precision="int8")
+    quantised = backend(golden, lambda depth, i: np.round(depth / 0.02 + 5).astype(np.uint8), np.dtype(np.uint8))
+    report = check_backend(spec, golden, quantised)
+    assert 0 < report.relative_error < 0.01 / 1  # half a step of 2 cm at 1 m or more
+    assert report.tolerance == TOLERANCES["int8"]
+
+
+def test_golden_data_of_another_network_is_refused(golden: Golden) -> None:
+    other = Golden(golden.inputs, np.ones((3, 1, 1, 4, 4), np.float32))
+    with pytest.raises(BundleError, match="does not belong to net"):
+        check_backend(gate_spec(), other, backend(golden, lambda depth, i: depth))
