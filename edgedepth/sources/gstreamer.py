@@ -112,7 +112,8 @@ class PipelineGrabber:
                 raise SourceNotFound(f"{self._name}: no frame within {self._open_timeout_s:g} s of starting")
         self._first, self._first_ns = sample, now()
         latency = Gst.Query.new_latency()
-        self.is_live = self._pipeline.query(latency) and latency.parse_latency()[0]
+        # Asked above the sink: a sink that does not wait for the clock calls every pipeline not live.
+        self.is_live = self._sink.get_static_pad("sink").peer_query(latency) and latency.parse_latency()[0]
         # A live pipeline must not wait for us; any other must not lose a frame.
         self._sink.set_property("drop", self.is_live)
         info = _video_info(sample)
@@ -155,14 +156,15 @@ class PipelineGrabber:
         if self._sink is None:
             raise SourceLost(f"{self._name} is closed")
         sample = self._sink.emit("try-pull-sample", int(timeout_s * 1e9))
-        if sample is not None:
-            return sample
-        failure = self._failure()
+        if sample is not None and not self.is_live:
+            return sample  # frames before an error count
+        # Read while all is well too: nobody else empties the bus of a pipeline that runs for months.
+        failure = self._failure() if self._pipeline.get_bus().have_pending() else None
         if failure is not None:
             raise failure
-        if self._sink.get_property("eos"):
+        if sample is None and self._sink.get_property("eos"):
             raise EndOfStream(f"{self._name}: the pipeline ended")
-        return None
+        return sample
 
     def _failure(self) -> SourceError | None:
         """The error the pipeline has posted, in our words."""
@@ -204,7 +206,7 @@ class PipelineGrabber:
 
 _RESOURCE_ERRORS: dict[type[SourceError], tuple[str, ...]] = {
     SourceAuthError: ("NOT_AUTHORIZED",),
-    SourceNotFound: ("NOT_FOUND",),
+    SourceNotFound: ("NOT_FOUND", "OPEN_READ", "OPEN_READ_WRITE"),
 }
 
 

@@ -123,7 +123,9 @@ class LiveSource(GrabberSource):
             while not self._stop.is_set():
                 try:
                     self._take(self._next_shot())
-                except (SourceLost, FrameTimeout) as reason:
+                except (SourceAuthError, EndOfStream):
+                    raise
+                except SourceError as reason:
                     self._reconnect(reason)
         except EdgeDepthError as error:
             self._finish(error)
@@ -182,13 +184,14 @@ class LiveSource(GrabberSource):
     def _reconnect(self, reason: SourceError) -> None:
         self._grabber.close()
         if not self._attempts:
-            _log.warning("%s: lost (%s); reconnecting", self._uri, reason)
+            _log.warning("lost and reconnecting: %s", reason)
         while not self._stop.is_set():
-            self._trouble = f"reconnecting, attempt {self._attempts + 1}: {reason}"
+            why = str(reason).removeprefix(f"{self._uri}: ")
+            self._trouble = f"reconnecting, attempt {self._attempts + 1}: {why}"
             gone_s = self._clock_s() - self._alive_s
             if self._options.give_up_s is not None and gone_s >= self._options.give_up_s:
                 raise SourceLost(
-                    f"{self._uri}: lost, and not back after {self._attempts} attempts in {gone_s:.0f} s ({reason}); "
+                    f"{self._uri}: lost, and not back after {self._attempts} attempts in {gone_s:.0f} s ({why}); "
                     "check the camera, its power and the network"
                 )
             # Full doubling would overflow after a long night; jitter keeps many readers from returning at once.

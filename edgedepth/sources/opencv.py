@@ -196,6 +196,7 @@ def open_network(uri: str, options: SourceOptions) -> Source:
     grabber.open()
     if grabber.frame_count and not grabber.stream_clock:
         grabber.live = False
+        grabber.open()  # without the option that drops the frames FFmpeg looked at while opening
         return OrderedSource(grabber, name, options)
     return LiveSource(grabber, name, options)
 
