@@ -25,19 +25,19 @@ class ArrayPool:
 
     def __init__(self, keep: int) -> None:
         # A finaliser can run inside any line of any thread. A deque's operations are atomic: no lock is ever held.
-        self._idle: deque[memoryview] = deque(maxlen=keep)
+        self._idle: deque[bytearray] = deque(maxlen=keep)
 
     def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """A C-contiguous array of ``shape`` and ``dtype``; its contents are arbitrary."""
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
         memory = None
-        while memory is None or memory.nbytes != size:  # of another size: the stream changed its resolution
+        while memory is None or len(memory) != size:  # of another size: the stream changed its resolution
             try:
                 memory = self._idle.popleft()
             except IndexError:
-                memory = np.empty(size, np.uint8).data
-        # Its base is a memoryview, not an array, so NumPy lets views of it refer to this object and not past it.
+                memory = bytearray(size)
+        # A view of a view refers to the array that owns the memory. Here that is no array, so views refer to this one.
         array: NDArray[Any] = np.ndarray(shape, dtype, buffer=memory)
         weakref.finalize(array, self._idle.append, memory).atexit = False
         return array

@@ -50,10 +50,7 @@ def open_openvino(path: Path, options: BackendOptions) -> OpenVinoBackend:
     try:
         # Not core.read_model: given a damaged file it tries the readers of other formats, which write to stderr.
         reader = require("openvino.frontend", "openvino").FrontEndManager().load_by_framework("onnx")
-        network = reader.convert(reader.load(str(path)))
-        if not network.outputs:
-            raise ValueError("there is no network in it")  # an empty file
-        compiled = core.compile_model(network, device, config)
+        compiled = core.compile_model(reader.convert(reader.load(str(path))), device, config)
         return OpenVinoBackend(compiled, f"openvino:{device.lower()}")
     except Exception as error:
         raise _mapped(error, f"OpenVINO cannot load {path.name}") from error
@@ -63,6 +60,8 @@ class OpenVinoBackend:
     """One compiled network; each replica has its own infer request."""
 
     def __init__(self, compiled: Any, name: str) -> None:
+        if not compiled.outputs:
+            raise BackendError("there is no network in it")  # what it reads in an empty file
         self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._name = name

@@ -67,7 +67,8 @@ class Pipeline:
         workers: frames estimated at once; None: 1 for live sources, one per core for files.
         max_frames: stop after so many results.
         read_timeout_s: how long one read of the source waits; a stop is noticed at least this often.
-        patience_s: how long a source may give no frame (FrameTimeout, again and again) before SourceLost is raised.
+        patience_s: how long a source may give no frame (FrameTimeout, again and again) before SourceLost is raised;
+            None leaves giving up to the source.
         on_invalid: what a frame of a file that cannot be decoded does: ``"skip"`` counts it, ``"raise"`` ends the run.
     """
 
@@ -81,12 +82,12 @@ class Pipeline:
         workers: int | None = None,
         max_frames: int | None = None,
         read_timeout_s: float = 1.0,
-        patience_s: float = 30.0,
+        patience_s: float | None = None,
         on_invalid: Literal["skip", "raise"] = "skip",
     ) -> None:
         if max_frames is not None and max_frames < 1:
             raise InputError(f"max_frames must be 1 or more, found {max_frames}")
-        if not (read_timeout_s > 0 and patience_s >= 0 and math.isfinite(read_timeout_s)):
+        if not 0 < read_timeout_s < math.inf or (patience_s is not None and not patience_s >= 0):
             raise InputError(f"timeouts must be positive, found read {read_timeout_s} s and patience {patience_s} s")
         if on_invalid not in ("skip", "raise"):
             raise InputError(f"on_invalid is skip or raise, found {on_invalid!r}")
@@ -207,7 +208,7 @@ class Pipeline:
                 try:
                     frame = self._source.read(self._read_timeout_s)
                 except FrameTimeout as error:
-                    if time.monotonic() - last_frame_s > self._patience_s:
+                    if self._patience_s is not None and time.monotonic() - last_frame_s > self._patience_s:
                         raise SourceLost(
                             f"{self._source.uri}: no frame for {self._patience_s:g} s ({error}); "
                             "check the camera or stream, or be more patient"
