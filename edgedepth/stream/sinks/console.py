@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console, Group
@@ -18,6 +19,16 @@ __all__ = ["ConsoleSink"]
 
 _WINDOW = 120
 """Frames the rates and percentiles are of: the last few seconds."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is shown of the newest result. The result itself is not kept: its depth array may be recycled."""
+
+    sequence: int
+    dropped: int
+    center: str
+    people: list[tuple[str, str, str]]
 
 
 class ConsoleSink(BaseSink):
@@ -35,9 +46,8 @@ class ConsoleSink(BaseSink):
         self._ages_ms: deque[float] = deque(maxlen=_WINDOW)
         self._published_ns: deque[int] = deque(maxlen=_WINDOW)
         self._stages_ms: dict[str, deque[float]] = {}
-        self._frames = 0
         self._shown_s = -np.inf
-        self._last: Result | None = None
+        self._last: _Shown | None = None
         self._live: Live | None = None
         if self._console.is_terminal:
             # Drawn by write itself: rich's own refresh thread would read these deques while they change.
@@ -45,16 +55,15 @@ class ConsoleSink(BaseSink):
             self._live.start()
 
     def _write(self, result: Result) -> None:
-        self._frames += 1
         self._ages_ms.append(result.age_ms)
         self._published_ns.append(result.published_ns)
         for name, ns in result.stage_ns.items():
             self._stages_ms.setdefault(name, deque(maxlen=_WINDOW)).append(ns / 1e6)
-        self._last = result
+        self._last = _Shown(result.frame.sequence, result.dropped, _center(result), _people(result))
         now_s = time.monotonic()
         if now_s - self._shown_s >= self._period_s:
             self._shown_s = now_s
-            self._show(result)
+            self._show(self._last)
 
     def _finish(self) -> None:
         if self._last is not None:
@@ -66,38 +75,37 @@ class ConsoleSink(BaseSink):
             self._live.stop()
             self._live = None
 
-    def _show(self, result: Result) -> None:
+    def _show(self, shown: _Shown) -> None:
         if self._live is None:
-            self._console.print(self._line(result), highlight=False, markup=False, soft_wrap=True)
+            self._console.print(self._line(shown), highlight=False, markup=False, soft_wrap=True)
         else:
-            self._live.update(self._tables(result), refresh=True)
+            self._live.update(self._tables(shown), refresh=True)
 
     def _fps(self) -> float | None:
         if len(self._published_ns) < 2 or self._published_ns[-1] <= self._published_ns[0]:
             return None
         return (len(self._published_ns) - 1) * 1e9 / (self._published_ns[-1] - self._published_ns[0])
 
-    def _summary(self, result: Result) -> list[tuple[str, str]]:
+    def _summary(self, shown: _Shown) -> list[tuple[str, str]]:
         """What both forms show, in order: name and value."""
         fps = self._fps()
         p50, p95 = np.percentile(self._ages_ms, (50, 95))
         return [
-            ("frame", f"{result.frame.sequence}"),
+            ("frame", f"{shown.sequence}"),
             ("fps", "-" if fps is None else f"{fps:.1f}"),
             ("age p50/p95", f"{p50:.0f}/{p95:.0f} ms"),
-            ("centre", _center(result)),
-            ("dropped", f"{result.dropped}"),
+            ("centre", shown.center),
+            ("dropped", f"{shown.dropped}"),
         ]
 
-    def _line(self, result: Result) -> str:
-        people = _people(result)
-        heights = "; ".join(f"{who} {height}" for who, height, _ in people)
-        parts = [f"{name} {value}" for name, value in self._summary(result)]
+    def _line(self, shown: _Shown) -> str:
+        heights = "; ".join(f"{who} {height}" for who, height, _ in shown.people)
+        parts = [f"{name} {value}" for name, value in self._summary(shown)]
         return "  ".join([*parts, heights] if heights else parts)
 
-    def _tables(self, result: Result) -> Group:
+    def _tables(self, shown: _Shown) -> Group:
         summary = Table.grid(padding=(0, 2))
-        for name, value in self._summary(result):
+        for name, value in self._summary(shown):
             summary.add_row(name, value)
         stages = Table("stage", "p50 ms", "p95 ms", title=None)
         for name in (*STAGES, *sorted(set(self._stages_ms) - set(STAGES))):
@@ -105,7 +113,7 @@ class ConsoleSink(BaseSink):
                 p50, p95 = np.percentile(self._stages_ms[name], (50, 95))
                 stages.add_row(name, f"{p50:.1f}", f"{p95:.1f}")
         people = Table("who", "height", "distance")
-        for row in _people(result):
+        for row in shown.people:
             people.add_row(*row)
         return Group(*(t for t in (summary, stages, people) if t.row_count))
 

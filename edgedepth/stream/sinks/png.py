@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgedepth.errors import OutputError, SinkError
 from edgedepth.intrinsics_io import FORMATS
-from edgedepth.output import atomic_output, output_errors
+from edgedepth.output import PartFile, atomic_output, output_errors
 from edgedepth.stream.result import Result
 from edgedepth.stream.sinks.base import BaseSink
 from edgedepth.types import Intrinsics
@@ -70,21 +72,19 @@ class PngSink(BaseSink):
                 folder.mkdir(parents=True, exist_ok=True)
                 if next(folder.glob("*.png"), None) is not None:
                     raise OutputError(f"{folder} holds a sequence already; choose another folder or empty it")
-        with atomic_output(self._folder / "writable") as temporary:
-            probe = temporary
-        probe.unlink(missing_ok=True)
+        PartFile(self._folder / "depth" / "writable").discard()
 
     def _write(self, result: Result) -> None:
         millimetres, too_far = depth_to_millimetres(result.depth.depth_m)
         self._write_camera(_camera_of(result), millimetres.shape)
-        name = f"{result.frame.sequence:06d}.png"
+        images: dict[str, NDArray[Any]] = {"depth": millimetres}
         if self._rgb:
-            h, w = millimetres.shape
-            image = cv2.cvtColor(result.frame.image, cv2.COLOR_RGB2BGR)
-            if image.shape[:2] != (h, w):
-                image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
-            self._write_png(self._folder / "rgb" / name, image)
-        self._write_png(self._folder / "depth" / name, millimetres)
+            images["rgb"] = _image_on_grid(result)
+        with ExitStack() as pair:  # renamed when both are written: no image without its depth
+            for folder, image in images.items():
+                path = self._folder / folder / f"{result.frame.sequence:06d}.png"
+                temporary = pair.enter_context(atomic_output(path, sync=False))
+                temporary.write_bytes(_encoded(path, image))
         self.too_far_pixels += too_far
 
     def _write_camera(self, camera: Intrinsics | None, shape: tuple[int, ...]) -> None:
@@ -100,18 +100,35 @@ class PngSink(BaseSink):
             temporary.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         self._camera = camera
 
-    def _write_png(self, path: Path, image: NDArray[Any]) -> None:
-        done, encoded = cv2.imencode(".png", image, _COMPRESSION)
-        if not done:
-            raise OutputError(
-                f"cannot write {path}: OpenCV could not encode a {image.shape} {image.dtype} image as PNG"
-            )
-        with atomic_output(path, sync=False) as temporary:
-            temporary.write_bytes(encoded.data)
+
+def _encoded(path: Path, image: NDArray[Any]) -> bytes:
+    done, encoded = cv2.imencode(".png", image, _COMPRESSION)
+    if not done:
+        raise OutputError(f"cannot write {path}: OpenCV could not encode a {image.shape} {image.dtype} image as PNG")
+    return encoded.tobytes()
 
 
 def _camera_of(result: Result) -> Intrinsics | None:
-    """The intrinsics of the depth's grid, from the depth, else from a frame of the same view."""
-    if result.depth.intrinsics is not None or result.frame.intrinsics is None:
-        return result.depth.intrinsics
-    return result.frame.intrinsics.resized(*result.depth.size_wh)
+    """The intrinsics of the depth's grid, when known."""
+    if result.depth.intrinsics is None and result.depth.size_wh == result.frame.size_wh:
+        return result.frame.intrinsics
+    return result.depth.intrinsics
+
+
+def _image_on_grid(result: Result) -> NDArray[Any]:
+    """The frame's image on the depth's grid, BGR. Raises SinkError when the depth may show another part of it."""
+    frame, depth = result.frame, result.depth
+    image = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+    if depth.size_wh == frame.size_wh:
+        return image
+    if frame.intrinsics is None or depth.intrinsics is None:
+        whole = math.isclose(depth.size_wh[0] / depth.size_wh[1], frame.size_wh[0] / frame.size_wh[1], rel_tol=0.005)
+    else:
+        same_view = frame.intrinsics.resized(*depth.size_wh)
+        whole = bool(np.allclose(same_view.matrix, depth.intrinsics.matrix, rtol=1e-3, atol=0.5))
+    if not whole:
+        raise SinkError(
+            f"the {depth.size_wh[0]}x{depth.size_wh[1]} depth may not show the whole {frame.size_wh[0]}x"
+            f"{frame.size_wh[1]} image, so they make no pair; ask for depth on the image's grid, or for no images"
+        )
+    return cv2.resize(image, depth.size_wh, interpolation=cv2.INTER_AREA)
