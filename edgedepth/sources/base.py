@@ -17,8 +17,9 @@ class SourceOptions:
     """How to open a source. Every opener gets all of them and uses the ones that mean something to it.
 
     Attributes:
-        intrinsics: the camera, for any size of the same aspect ratio (``Intrinsics.for_size``); None = what the source
-            itself knows. Given ones win over those of a recording.
+        intrinsics: the camera, for any size of the same aspect ratio (``Intrinsics.for_size``), or what
+            ``load_intrinsics`` reads (a file, ``fx,fy,cx,cy``, ``hfov=69``), for the size the images turn out to have;
+            None = what the source itself knows. Given ones win over those of a recording.
         loop: start a file again at its end (live sources ignore it).
         depth_scale_m: metres per unit of a 16-bit depth image; None = what the recording says, else 0.001.
         open_timeout_s: how long a stream may take to open.
@@ -32,7 +33,7 @@ class SourceOptions:
         InputError: a time or the scale is not positive.
     """
 
-    intrinsics: Intrinsics | None = None
+    intrinsics: Intrinsics | str | None = None
     loop: bool = False
     depth_scale_m: float | None = None
     open_timeout_s: float = 10.0

@@ -29,7 +29,7 @@ def open_source(
     uri: str | os.PathLike[str],
     options: SourceOptions | None = None,
     *,
-    intrinsics: Intrinsics | None = None,
+    intrinsics: Intrinsics | str | None = None,
     loop: bool = False,
 ) -> Source:
     """Open where frames come from.

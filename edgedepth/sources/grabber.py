@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.intrinsics_io import load_intrinsics
 from edgedepth.sources.base import SourceOptions
 from edgedepth.types import Frame, Intrinsics, Pose
 
@@ -80,10 +81,11 @@ class GrabberSource:
         self._uri = uri
         self._options = options
         self._dropped = 0
+        given = options.intrinsics
+        self._camera = given if isinstance(given, Intrinsics) else None
         # A wrong aspect ratio is told before the first frame, and before anything is written.
-        self._camera: Intrinsics | None = options.intrinsics
-        if self._camera is not None and grabber.size_wh is not None:
-            self._camera = self._camera.for_size(*grabber.size_wh)
+        if given is not None and grabber.size_wh is not None:
+            self._camera = _camera_for(given, grabber.size_wh)
 
     @property
     def uri(self) -> str:
@@ -111,11 +113,10 @@ class GrabberSource:
         return self._dropped
 
     def _frame(self, shot: Shot, sequence: int) -> Frame:
-        camera = self._camera
-        if camera is not None:
-            size_wh = shot.image.shape[1], shot.image.shape[0]
-            if camera.size_wh != size_wh and self._options.intrinsics is not None:
-                camera = self._camera = self._options.intrinsics.for_size(*size_wh)
+        camera, given = self._camera, self._options.intrinsics
+        size_wh = shot.image.shape[1], shot.image.shape[0]
+        if given is not None and (camera is None or camera.size_wh != size_wh):
+            camera = self._camera = _camera_for(given, size_wh)
         return Frame(
             image=shot.image,
             intrinsics=camera or shot.intrinsics,
@@ -144,6 +145,10 @@ class GrabberSource:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _camera_for(given: Intrinsics | str, size_wh: tuple[int, int]) -> Intrinsics:
+    return load_intrinsics(given, size_wh=size_wh) if isinstance(given, str) else given.for_size(*size_wh)
 
 
 def now() -> tuple[int, int]:
