@@ -3,6 +3,17 @@
 from edgedepth.depth.base import FrameEstimator, Grid
 from edgedepth.depth.conversion import MetricScale
 from edgedepth.depth.estimator import DepthEstimator, SensorDepth
+from edgedepth.depth.gate import GateReport, check_backend, measure_backend
 from edgedepth.depth.resize import ResizePlan
 
-__all__ = ["DepthEstimator", "FrameEstimator", "Grid", "MetricScale", "ResizePlan", "SensorDepth"]
+__all__ = [
+    "DepthEstimator",
+    "FrameEstimator",
+    "GateReport",
+    "Grid",
+    "MetricScale",
+    "ResizePlan",
+    "SensorDepth",
+    "check_backend",
+    "measure_backend",
+]

@@ -1,8 +1,8 @@
 """Frame -> input tensor. Nothing is allocated after the first frame of a size.
 
-Resized as uint8, then one table look-up per byte gives its float: exact for any scale, mean, std and dtype, and alone
-fast for float16. Measured on one thread of an AMD EPYC, 768x432 RGB -> 224x224: resize 70 us; look-up 37 us (62 us
-where the channels differ), numpy's cast and multiply 17 us, the same into float16 39 us against 220 us.
+Resized as uint8, then a table gives each byte its float: one way for every scale, mean, std and dtype. Measured on
+one thread of an AMD EPYC, 768x432 RGB -> 224x224: resize 70 us (area filter 870 us); table 37 us, or 62 us where the
+channels differ, and into float16 39 us. NumPy's cast and multiply takes 17 us for float32 and 220 us for float16.
 """
 
 from __future__ import annotations

@@ -258,9 +258,9 @@ def test_a_tensor_that_is_no_depth_map_is_refused() -> None:
     ],
 )
 def test_no_array_is_allocated_per_frame(grid: str, rule: str, dtype: str, spec: OutputSpec) -> None:
-    plan = ResizePlan.for_frame(InputSpec(height=230, width=230, resize=rule), (768, 432))
-    post = postprocess(spec, plan, (115, 115), grid=grid)  # type: ignore[arg-type]
-    raw = np.random.default_rng(0).integers(0, 200, (1, 115, 115, 1)).astype(dtype)
+    plan = ResizePlan.for_frame(InputSpec(height=460, width=460, resize=rule), (768, 432))
+    post = postprocess(spec, plan, (230, 230), grid=grid)  # type: ignore[arg-type]
+    raw = np.random.default_rng(0).integers(0, 200, (1, 230, 230, 1)).astype(dtype)
     out = np.empty(post.grid_wh[::-1], np.float32)
     camera = Intrinsics.from_fov(768, 432, hfov_deg=70)
     post(raw, camera, out)
@@ -271,4 +271,4 @@ def test_no_array_is_allocated_per_frame(grid: str, rule: str, dtype: str, spec:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 10_000  # bytes; the smallest array here is 13 kB
+    assert peak < 45_000  # bytes; the smallest array here is 53 kB, and numpy 1 has a fixed scratch buffer of 33 kB
