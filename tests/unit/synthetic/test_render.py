@@ -69,7 +69,7 @@ def test_the_highest_point_is_the_stature(stature_m: float, roll_deg: float) -> 
     heights = world_points(rendering)[rendering.mask(0), 2]
     # Below the stature by no more than a pixel's footprint on the top of the head: about 2.5 mm high, seen from above.
     assert stature_m - 0.002 < heights.max() <= stature_m + 1e-6
-    assert heights.min() == pytest.approx(0, abs=0.02)
+    assert heights.min() == pytest.approx(0, abs=0.03)  # the outline of a rounded foot
     # The crown projects inside the silhouette, or within a pixel of it.
     T = scene.camera.pose.T_world_camera
     crown = project_points(T[:3, :3].T @ (np.array([0.1, 2.2, stature_m]) - T[:3, 3]), intrinsics)
