@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from edgedepth.stream.result import STAGES, Result
 from edgedepth.stream.sinks.base import BaseSink
@@ -114,7 +115,7 @@ class ConsoleSink(BaseSink):
                 stages.add_row(name, f"{p50:.1f}", f"{p95:.1f}")
         people = Table("who", "height", "distance")
         for row in shown.people:
-            people.add_row(*row)
+            people.add_row(*(Text(cell) for cell in row))  # a message may hold rich's brackets
         return Group(*(t for t in (summary, stages, people) if t.row_count))
 
 

@@ -14,6 +14,7 @@ from edgedepth.errors import InputError, OutputError
 from edgedepth.output import PartFile, output_errors
 from edgedepth.stream.result import Result
 from edgedepth.stream.sinks.base import BaseSink
+from edgedepth.stream.sinks.colormap import DepthColormap
 from edgedepth.stream.sinks.picture import ResultPicture
 
 __all__ = ["VideoSink"]
@@ -56,7 +57,7 @@ class VideoSink(BaseSink):
         if not (math.isfinite(self._fps) and 0 < self._fps <= 1000):
             raise InputError(f"a video's frame rate lies between 0 and 1000 per second, found {fps}")
         self._range_m, self._colormap = range_m, colormap
-        ResultPicture((16, 16), range_m, colormap)  # refuses a wrong range now, not at the first frame
+        DepthColormap(*(range_m or (0.0, 1.0)), name=colormap)  # refused now, not at the first frame
         self._codec = codec or CODECS[suffix]
         if len(self._codec) != 4:
             raise InputError(f"a codec is four letters, such as mp4v or avc1, found '{codec}'")
