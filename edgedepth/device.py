@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DeviceInfo", "describe_device", "package_version"]
+__all__ = ["DeviceInfo", "describe_device", "package_version", "usable_cpus"]
 
 # L4T release -> JetPack, from NVIDIA's release archive.
 _JETPACK_OF_L4T = {
@@ -60,7 +60,7 @@ def describe_device(root: Path = Path("/")) -> DeviceInfo:
     return DeviceInfo(
         name=_board(root) or _cpu_name(root),
         machine=platform.machine(),
-        cpu_count=usable_cpus(),
+        cpu_count=usable_cpus(root),
         os=_os_name(root),
         python=platform.python_version(),
         l4t=l4t,
@@ -73,10 +73,13 @@ def describe_device(root: Path = Path("/")) -> DeviceInfo:
     )
 
 
-def usable_cpus() -> int:
-    """CPUs this process may run on (fewer than the machine's inside a container or under taskset)."""
+def usable_cpus(root: Path = Path("/")) -> int:
+    """CPUs this process may use: its affinity mask (taskset), and the container's quota when there is one."""
     affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    # cgroup v2, microseconds of CPU per period: "200000 100000" is two CPUs, "max 100000" is no quota.
+    match = re.match(r"(\d+) (\d+)", _read(root / "sys/fs/cgroup/cpu.max"))
+    return min(cpus, max(1, round(int(match[1]) / int(match[2])))) if match else cpus
 
 
 def package_version(*distributions: str) -> str | None:

@@ -1,10 +1,8 @@
-"""What every backend does alike: check its feeds, put a library's exception on one line, count the cores."""
+"""What every backend does alike: check its feeds, put a library's exception on one line."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,9 +10,7 @@ from numpy.typing import NDArray
 from edgedepth.backends.base import TensorSpec
 from edgedepth.errors import InputError
 
-__all__ = ["available_cores", "check_feeds", "one_line"]
-
-_CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+__all__ = ["check_feeds", "one_line"]
 
 
 def check_feeds(inputs: tuple[TensorSpec, ...], feeds: Mapping[str, NDArray[Any]]) -> None:
@@ -50,14 +46,3 @@ def _describe(spec: TensorSpec) -> str:
 def one_line(error: BaseException) -> str:
     """A library's message without its line breaks and indentation."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def available_cores() -> int:
-    """CPU cores this process may use: its affinity mask, and the container's quota when there is one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CGROUP_CPU_MAX.read_text().split()
-        cores = min(cores, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2, or "max": no quota
-        pass
-    return cores

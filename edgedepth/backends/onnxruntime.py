@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.backends.base import BackendOptions, TensorSpec
-from edgedepth.backends.feeds import available_cores, check_feeds, one_line
+from edgedepth.backends.feeds import check_feeds, one_line
+from edgedepth.device import usable_cpus
 from edgedepth.errors import BackendError, BackendUnavailable, InputError
 
 __all__ = ["OnnxRuntimeBackend", "open_onnxruntime"]
@@ -57,7 +58,7 @@ def open_onnxruntime(path: Path, options: BackendOptions) -> OnnxRuntimeBackend:
     session_options.log_severity_level = 3  # errors; they are raised anyway
     session_options.inter_op_num_threads = 1
     throughput = options.mode == "throughput"
-    threads = options.threads or (1 if throughput else available_cores())
+    threads = options.threads or (1 if throughput else usable_cpus())
     session_options.intra_op_num_threads = threads
     if throughput:
         # Waiting threads that spin take the cores the other replicas work on.

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.backends.base import BackendOptions, TensorSpec
-from edgedepth.backends.feeds import available_cores, check_feeds, one_line
+from edgedepth.backends.feeds import check_feeds, one_line
+from edgedepth.device import usable_cpus
 from edgedepth.errors import BackendError, BackendUnavailable
 from edgedepth.extras import require
 
@@ -43,7 +44,7 @@ def open_openvino(path: Path, options: BackendOptions) -> OpenVinoBackend:
         config["NUM_STREAMS"] = str(options.replicas)
     if device == "CPU":
         # INFERENCE_NUM_THREADS is the total over all streams.
-        cores = available_cores()
+        cores = usable_cpus()
         config["INFERENCE_NUM_THREADS"] = (
             options.replicas * (options.threads or 1) if throughput else options.threads or cores
         )
@@ -53,7 +54,7 @@ def open_openvino(path: Path, options: BackendOptions) -> OpenVinoBackend:
         compiled = core.compile_model(reader.convert(reader.load(str(path))), device, config)
         return OpenVinoBackend(compiled, f"openvino:{device.lower()}")
     except Exception as error:
-        raise _mapped(error, f"OpenVINO cannot load {path.name}") from error
+        raise _mapped(error, f"OpenVINO cannot load {path.name} (damaged, or not a network it supports)") from error
 
 
 class OpenVinoBackend:
@@ -126,4 +127,4 @@ def _mapped(error: Exception, doing: str) -> BackendError:
     """The one place where OpenVINO's exceptions become ours. They carry source file lines; the last line says it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[-1] if lines else one_line(error)
-    return BackendError(f"{doing}: {text}; is the file complete, and a network OpenVINO supports?")
+    return BackendError(f"{doing}: {text}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgedepth.backends import BackendOptions
-from edgedepth.backends.feeds import available_cores
+from edgedepth.device import usable_cpus
 from edgedepth.errors import InputError
 from edgedepth.sources.base import Source
 
@@ -23,7 +23,7 @@ def stream_options(source: Source, *, workers: int | None = None, device: str | 
 def worker_count(source: Source, workers: int | None = None) -> int:
     """``workers``, or what suits ``source``. Raises InputError when below 1."""
     if workers is None:
-        return 1 if source.is_live else available_cores()
+        return 1 if source.is_live else usable_cpus()
     if workers < 1:
         raise InputError(f"workers must be 1 or more, found {workers}")
     return workers

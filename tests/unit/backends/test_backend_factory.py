@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgedepth.backends import BackendOptions, FakeBackend, TensorSpec, available_backends, factory, open_backend
-from edgedepth.backends.feeds import available_cores
+from edgedepth.device import usable_cpus
 from edgedepth.errors import BackendError, BackendUnavailable, InputError, MissingExtraError
 
 FLOAT = np.dtype(np.float32)
@@ -140,12 +140,10 @@ def test_openvino_computes_in_float32(realdata: Path) -> None:
 
 
 def test_cores_are_the_quota_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgedepth.backends import feeds
-
-    monkeypatch.setattr(feeds.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    limit = tmp_path / "cpu.max"
-    monkeypatch.setattr(feeds, "_CGROUP_CPU_MAX", limit)
-    assert available_cores() == 8
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    limit = tmp_path / "sys/fs/cgroup/cpu.max"
+    assert usable_cpus(tmp_path) == 8
+    limit.parent.mkdir(parents=True)
     for text, cores in (("max 100000", 8), ("200000 100000", 2), ("10000 100000", 1), ("garbage", 8)):
         limit.write_text(text)
-        assert available_cores() == cores
+        assert usable_cpus(tmp_path) == cores

@@ -509,7 +509,7 @@ def test_options_that_mean_nothing(wrong: dict) -> None:
 
 
 def test_live_is_for_latency_and_files_for_throughput(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgedepth.stream.plan.available_cores", lambda: 6)
+    monkeypatch.setattr("edgedepth.stream.plan.usable_cpus", lambda: 6)
     live, file = FakeSource([], is_live=True), FakeSource([])
     assert (stream_options(live).mode, stream_options(live).replicas) == ("latency", 1)
     assert (stream_options(file).mode, stream_options(file).replicas) == ("throughput", 6)
