@@ -66,9 +66,12 @@ def _rows(model: Model, facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for tensor in facts[role]:
             shape = " x ".join("?" if side is None else str(side) for side in tensor["shape"])
             yield role.removesuffix("s"), f"{tensor['name']}: {tensor['dtype']} {shape}"
-    yield "image", (
-        f"{source.width}x{source.height} {source.color} {source.layout}, {source.resize}, "
-        f"(pixel * {source.scale:.6g} - {list(source.mean)}) / {list(source.std)}"
+    yield (
+        "image",
+        (
+            f"{source.width}x{source.height} {source.color} {source.layout}, {source.resize}, "
+            f"(pixel * {source.scale:.6g} - {list(source.mean)}) / {list(source.std)}"
+        ),
     )
     focal = f" * f_px / {output.focal.canonical_f_px:g}" if output.focal else ""
     zero = f" - {output.zero_point:g}" if output.zero_point else ""

@@ -1,0 +1,135 @@
+"""What ``run`` and ``measure`` share: options that mean the same, and how their text becomes objects."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgedepth.backends import BackendOptions, open_backend
+from edgedepth.depth import DepthEstimator, FrameEstimator, MetricScale, SensorDepth
+from edgedepth.errors import InputError, NotMetricError
+from edgedepth.people import DetectorFinder, GeometricFinder, HeightMeter, PersonFinder
+
+__all__ = ["make_finder", "make_meter", "open_estimator", "parse_boxes", "parse_scale"]
+
+GEOMETRIC = "geometric"
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", help="Model: a bundle folder or an .onnx file. Without one, the sensor's depth."),
+]
+SpecOption = Annotated[Path | None, typer.Option("--spec", help="Spec (TOML or JSON) of a bare .onnx.")]
+BackendOption = Annotated[
+    str | None,
+    typer.Option("--backend", help="onnxruntime or openvino, with a device if wanted: onnxruntime:cuda."),
+]
+IntrinsicsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--intrinsics",
+        help="Camera: a file (ROS, Open3D, Kalibr, COLMAP, RealSense), fx,fy,cx,cy in pixels, or hfov=DEGREES.",
+    ),
+]
+CameraHeightOption = Annotated[
+    float | None,
+    typer.Option("--camera-height", help="Known height of the camera above the floor, metres: scales the depth."),
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option("--scale", help="S: depth times S is metres. S,SHIFT for disparity: 1 / (S x + SHIFT) is metres."),
+]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option("--detector", help="Person detector: a YOLOX or FastestDet .onnx, or geometric (no network)."),
+]
+UntrainedOption = Annotated[
+    bool, typer.Option("--allow-untrained", help="Give the numbers of a network with random weights, to measure speed.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def parse_scale(text: str | None) -> MetricScale | None:
+    """``S`` or ``S,SHIFT``. Raises InputError."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise InputError(f"--scale is S or S,SHIFT, two numbers at most, found {text!r}")
+    return MetricScale(*numbers)
+
+
+def parse_boxes(text: str) -> list[tuple[float, float, float, float]]:
+    """``x,y,w,h;x,y,w,h``, or a JSON file with a list of [x, y, w, h] or of objects with ``box_xywh``.
+
+    Raises:
+        InputError: neither.
+    """
+    if Path(text).suffix.lower() == ".json":
+        try:
+            rows: Any = json.loads(Path(text).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read the boxes in {text}: {error}") from error
+        if isinstance(rows, dict):
+            rows = rows.get("people")
+        rows = [row.get("box_xywh") if isinstance(row, dict) else row for row in rows or ()]
+    else:
+        rows = [part.split(",") for part in text.split(";") if part.strip()]
+    try:
+        boxes = [tuple(float(value) for value in row) for row in rows]
+    except (TypeError, ValueError):
+        boxes = []
+    if not boxes or any(len(box) != 4 for box in boxes):
+        raise InputError(f"--boxes is x,y,w,h;x,y,w,h;... in pixels, or a JSON file of such lists, found {text!r}")
+    return [(x, y, w, h) for x, y, w, h in boxes]
+
+
+def open_estimator(
+    model: Path | None,
+    spec: Path | None,
+    backend: str | None,
+    *,
+    options: BackendOptions | None = None,
+    scale: MetricScale | None = None,
+    allow_untrained: bool = False,
+) -> FrameEstimator:
+    """The estimator that the options ask for: a network, or the sensor's own depth.
+
+    Raises:
+        InputError: options that belong to a network, without one.
+    """
+    if model is not None:
+        return DepthEstimator.open(
+            model, spec, backend=backend, options=options, metric=scale, allow_untrained=allow_untrained
+        )
+    given = [name for name, value in (("--spec", spec), ("--backend", backend), ("--scale", scale)) if value]
+    if given:
+        raise InputError(f"{' and '.join(given)} belong to a depth model; give one with --model")
+    return SensorDepth()
+
+
+def make_finder(detector: str | None, *, backend: str | None = None) -> PersonFinder:
+    """``geometric`` (also the default), or a detector network.
+
+    Raises:
+        InputError: not a file.
+    """
+    if detector is None or detector == GEOMETRIC:
+        return GeometricFinder()
+    if not Path(detector).is_file():
+        raise InputError(f"no detector at {detector}; expected a YOLOX or FastestDet .onnx file, or {GEOMETRIC}")
+    return DetectorFinder(open_backend(detector, BackendOptions(), name=backend))
+
+
+def make_meter(estimator: FrameEstimator, finder: PersonFinder, camera_height_m: float | None) -> HeightMeter:
+    """A meter for what the estimator gives.
+
+    Raises:
+        NotMetricError: heights cannot come of this depth; known before the first frame.
+    """
+    raise NotImplementedError
