@@ -1,8 +1,11 @@
 """librealsense's rs2_intrinsics as JSON: width, height, ppx, ppy, fx, fy, model, coeffs[5]. Centres at integers.
 
-The models are those of librealsense's include/librealsense2/rsutil.h. brown_conrady is OpenCV's; the inverse one
-maps distorted to ideal coordinates; kannala_brandt4 is OpenCV's fisheye. The modified one applies the tangential
-terms to radially distorted points, so it equals brown_conrady only where those terms are zero.
+The models are those of librealsense's include/librealsense2/rsutil.h. brown_conrady is OpenCV's; kannala_brandt4 is
+OpenCV's fisheye. The modified one applies the tangential terms to radially distorted points, so it equals
+brown_conrady only where those terms are zero. inverse_brown_conrady is documented as mapping distorted to ideal
+coordinates while rsutil.h projects with it the other way round, and what D400 colour streams report under that name
+was never settled (librealsense issues 6382, 7335, 7734, pull request 13833): read only where all coefficients are
+zero, as on the D415 and D435.
 """
 
 from __future__ import annotations
@@ -52,8 +55,13 @@ def _distortion(data: Mapping[str, Any]) -> Distortion:
         raise IntrinsicsError("the f-theta lens model is not supported; calibrate with kannala_brandt4 or a pinhole")
     if name == "kannala_brandt4":
         return distortion(DistortionModel.FISHEYE, coefficients[:4])
-    if name == "none" and not any(coefficients):
+    if name in ("none", "inverse_brown_conrady") and not any(coefficients):
         return Distortion()
+    if name == "inverse_brown_conrady":
+        raise IntrinsicsError(
+            "inverse_brown_conrady has two readings: librealsense documents it as distorted to ideal and projects with "
+            "it as ideal to distorted; write brown_conrady to mean what the SDK computes, or calibrate the camera"
+        )
     if name == "modified_brown_conrady" and any(coefficients[2:4]):
         raise IntrinsicsError(
             "modified_brown_conrady with tangential terms is not supported; read the stream of another model"
@@ -61,7 +69,6 @@ def _distortion(data: Mapping[str, Any]) -> Distortion:
     models = {
         "modified_brown_conrady": DistortionModel.BROWN_CONRADY,
         "brown_conrady": DistortionModel.BROWN_CONRADY,
-        "inverse_brown_conrady": DistortionModel.INVERSE_BROWN_CONRADY,
     }
     if name not in models:
         found = "none with coefficients that are not zero" if name == "none" else repr(data["model"])
@@ -80,8 +87,6 @@ def _write(intrinsics: Intrinsics) -> str:
         name, coefficients = "kannala_brandt4", (*lens.coefficients, 0.0)
     elif lens.is_identity:
         name, coefficients = "none", (0.0,) * 5
-    elif lens.model is DistortionModel.INVERSE_BROWN_CONRADY:
-        name, coefficients = "inverse_brown_conrady", lens.coefficients
     else:
         name, coefficients = "brown_conrady", brown_coefficients(lens, 5, FORMAT.title)
     return (

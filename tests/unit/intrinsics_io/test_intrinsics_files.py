@@ -19,7 +19,7 @@ HOLDS = {
     "open3d": {"none": 0},
     "kalibr": {"none": 0, "brown_conrady": 4, "fisheye": 4},
     "colmap": {"none": 0, "brown_conrady": 8, "fisheye": 4},
-    "realsense": {"none": 0, "brown_conrady": 5, "inverse_brown_conrady": 5, "fisheye": 4},
+    "realsense": {"none": 0, "brown_conrady": 5, "fisheye": 4},
 }
 """What each format's own documentation has a place for: the most coefficients of each model."""
 

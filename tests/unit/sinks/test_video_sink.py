@@ -77,6 +77,13 @@ def test_range_is_kept_from_the_first_frame_with_depth() -> None:
     np.testing.assert_array_equal(first, again)
 
 
+def test_a_given_range_is_used() -> None:
+    warm = ResultPicture((320, 240), (0.0, 50.0)).draw(make_result(depth=2.0))[130, 480].astype(int)
+    cold = ResultPicture((320, 240), (0.0, 2.1)).draw(make_result(depth=2.0))[130, 480].astype(int)
+    assert warm[2] > warm[0] + 60
+    assert cold[0] > cold[2] + 20
+
+
 def test_depth_that_is_missing_is_black() -> None:
     canvas = ResultPicture((320, 240)).draw(make_result(depth=np.nan))
     assert canvas[40:-4, 325:635].max() == 0
