@@ -1,0 +1,342 @@
+"""Where the top of a head is, from a silhouette and the depth below its upper edge.
+
+The highest visible rim of a head is where a line of sight touches it. In the vertical plane through the camera let
+the head be an ellipse with semi-axes b (along the view) and c (up), and let the touching ray rise at the angle a. Then,
+measured from the ellipse's centre,
+
+    the ray passes at the distance            p = sqrt(b^2 sin^2 a + c^2 cos^2 a),
+    it touches, along the ray, at             e = (c^2 - b^2) sin a cos a / p,
+    a parallel ray s below it meets the head  t e - L sqrt(1 - t^2),  t = 1 - s / p,  L = b c / p,
+    and the crown is higher than the rim by   c - c^2 cos a / p.
+
+So depth measured a little below the edge (where it is measured at all: the edge itself has flying pixels) is carried to
+the rim by the third line, and the rim to the crown by the fourth, whether the camera is below the crown or above it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgedepth.errors import MeasurementRefused
+from edgedepth.geometry.plane import FloorPlane
+from edgedepth.geometry.projection import pixel_rays
+from edgedepth.types import Intrinsics
+
+__all__ = ["Crown", "HeadModel", "Rim", "find_crown", "find_rim"]
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class HeadModel:
+    """What is known of heads before seeing one; adults and children of school age, any direction of view.
+
+    Heads are about 0.19 m long and 0.15 m wide; what is width from the front is depth from the side, so the two
+    semi-axes add up to about 0.17 m whichever way the head is turned.
+
+    Attributes:
+        sum_m, sum_sigma_m: semi-axis across plus semi-axis along the view, and its spread between people.
+        height_ratio: vertical semi-axis over that sum.
+        across_m: semi-axis across where it cannot be seen.
+    """
+
+    sum_m: float = 0.168
+    sum_sigma_m: float = 0.012
+    height_ratio: float = 0.62
+    across_m: float = 0.08
+
+
+@dataclass(frozen=True, eq=False)
+class Rim:
+    """The upper edge of a silhouette around its highest point.
+
+    Attributes:
+        columns: image columns, and ``edge_rows``: the row of the mask's upper edge there (topmost pixel - 0.5).
+        half_width_m: half the width of the head below the edge, None where it does not look like one.
+        has_narrow_top: something narrower than a head sticks out above and was left out (hand, hair, antenna).
+    """
+
+    columns: NDArray[np.intp]
+    edge_rows: Array
+    half_width_m: float | None
+    has_narrow_top: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Crown:
+    """The highest point of a head.
+
+    Attributes:
+        point_m: on the touching ray at the rim, camera frame.
+        height_m: of the crown above the floor.
+        elevation_rad: rise of the touching ray above the horizontal; negative when the camera is above the crown.
+        samples: depth pixels used.
+        depth_semi_axis_m: b that was used; 0 for something without a head.
+        footprint_m: height of one pixel at the crown.
+        coverage: share of the pixels below the edge that have clean depth.
+    """
+
+    point_m: Array
+    height_m: float
+    elevation_rad: float
+    samples: int
+    depth_semi_axis_m: float
+    footprint_m: float
+    coverage: float
+
+
+# Whatever is narrower is no head: forearms and hands up to 9 cm, small children's heads from 12 cm.
+HEAD_WIDTH_M = 0.10
+SPIKE_WIDTH_M = 0.03
+# A cap of a head above the level where it is 10 cm wide is at most 3 cm high.
+CAP_HEIGHT_M = 0.045
+MIN_HEAD_COLUMNS = 6
+APEX_HALF_WIDTH_M = 0.05
+BAND_HALF_WIDTH_M = 0.04
+BAND_DEPTH_M = 0.05
+# The outermost two rows of a silhouette mix head and background.
+SKIPPED_ROWS = 2
+OBJECT_ROWS = 4
+
+
+def find_rim(mask: Mask, pixel_m: float) -> Rim:
+    """The upper edge of the head in a silhouette.
+
+    Args:
+        mask: bool H x W.
+        pixel_m: size of a pixel at the person, metres.
+
+    Raises:
+        MeasurementRefused: ``too_small`` (a head of fewer than six columns), ``no_head`` (nothing as wide as a head).
+    """
+    width_px = HEAD_WIDTH_M / pixel_m
+    if width_px < MIN_HEAD_COLUMNS:
+        raise MeasurementRefused(
+            "too_small",
+            f"a head needs {MIN_HEAD_COLUMNS} pixels and has about {width_px:.1f} here; come closer or raise the "
+            "resolution",
+        )
+    solid = _open_rows(mask, max(1, round(SPIKE_WIDTH_M / pixel_m)))
+    wide = _open_rows(solid, round(width_px))
+    columns = np.flatnonzero(wide.any(axis=0))
+    if not len(columns):
+        raise MeasurementRefused(
+            "no_head",
+            f"nothing in the silhouette is as wide as a head ({HEAD_WIDTH_M:.2f} m); is the whole person in it?",
+        )
+    top_wide = wide[:, columns].argmax(axis=0)
+    top = solid[:, columns].argmax(axis=0)
+    cap_px = CAP_HEIGHT_M / pixel_m
+    is_head = top_wide - top <= cap_px
+    if not is_head.any():
+        raise MeasurementRefused("no_head", "only narrow things stick out at the top of the silhouette; lower the arms")
+    columns, top = columns[is_head], top[is_head]
+    narrow = bool(mask.any(axis=1).argmax() < top.min() - cap_px / 2)
+    return Rim(columns, top - 0.5, _half_width(solid, columns, top, pixel_m), narrow)
+
+
+def _half_width(mask: Mask, columns: NDArray[np.intp], top: NDArray[np.intp], pixel_m: float) -> float | None:
+    """Half of the widest run through the head's middle column, 5 to 11 cm below its top."""
+    middle = int(np.median(columns[top == top.min()]))
+    widest = 0
+    for row in range(top.min() + round(0.05 / pixel_m), min(top.min() + round(0.11 / pixel_m), len(mask) - 1) + 1):
+        if mask[row, middle]:
+            outside = np.flatnonzero(~mask[row])
+            right = outside[outside > middle].min(initial=mask.shape[1])
+            widest = max(widest, int(right - outside[outside < middle].max(initial=-1)) - 1)
+    half_width_m = widest * pixel_m / 2
+    return half_width_m if 0.05 < half_width_m < 0.12 else None
+
+
+def _open_rows(mask: Mask, width_px: int) -> Mask:
+    """What is part of a horizontal run of at least ``width_px``."""
+    kernel = np.ones((1, width_px), np.uint8)
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0)
+
+
+def find_crown(
+    rim: Rim,
+    depth_m: NDArray[np.float32],
+    clean: Mask,
+    *,
+    intrinsics: Intrinsics,
+    floor: FloorPlane,
+    head: HeadModel | None,
+) -> Crown:
+    """The crown from the rim and the clean depth beneath it.
+
+    Args:
+        depth_m: float32 H x W.
+        clean: bool H x W, the person's pixels whose depth can be trusted.
+        head: None for something that is not a head: then the depth of the first rows is the rim's.
+
+    Raises:
+        MeasurementRefused: ``crown_depth_missing``.
+    """
+    axes = _Axes.of(floor)
+    rim_rays = _unit_rays(intrinsics, rim.columns, rim.edge_rows)
+    near_z = _depth_below(rim, depth_m, clean)
+    apex = _Apex.fit(axes.lateral_and_height(rim_rays, near_z))
+    chosen = np.abs(apex.lateral - apex.at) <= BAND_HALF_WIDTH_M
+    touching = axes.ray_through(apex.at, apex.height, near_z)
+    elevation = math.asin(float(touching @ axes.up))
+    rising = (axes.up - math.sin(elevation) * touching) / math.cos(elevation)
+
+    # Pixels of the band under the rim, with the distance of their ray below the touching one of their slice.
+    pixel_m = near_z / intrinsics.fy
+    rows = round(BAND_DEPTH_M / pixel_m) if head is not None else OBJECT_ROWS
+    rows = max(rows, OBJECT_ROWS)
+    index = np.repeat(np.flatnonzero(chosen), rows)
+    v = (rim.edge_rows[index] + 0.5).astype(int) + SKIPPED_ROWS + np.tile(np.arange(rows), int(chosen.sum()))
+    u = rim.columns[index]
+    inside = v < depth_m.shape[0]
+    u, v = u[inside], v[inside]
+    good = clean[v, u]
+    coverage = float(good.mean()) if len(good) else 0.0
+    u, v = u[good], v[good]
+    if len(u) < 12:
+        raise MeasurementRefused(
+            "crown_depth_missing",
+            "depth was expected just below the top of the head and there is none; dark hair or glare?",
+        )
+    rays = _unit_rays(intrinsics, u, v)
+    ranges = depth_m[v, u] / rays[:, 2]
+    # Against the apex and the parabola, not against each column's own edge: exact for a rolled camera, and smooth.
+    drop = apex.bend_per_m * (ranges * (rays @ axes.right) - apex.at) ** 2
+    below = ranges * ((touching - rays) @ rising) - drop * math.cos(elevation)
+
+    b = 0.0
+    rim_range, deficit = float(np.median(ranges)), 0.0
+    if head is not None:
+        across_m = rim.half_width_m or head.across_m
+        b, rim_range, deficit = _fit_head(_Band(ranges, below, drop, elevation), head, across_m)
+    point = touching * rim_range
+    return Crown(
+        point_m=point,
+        height_m=float(floor.height_of(point)) + deficit,
+        elevation_rad=elevation,
+        samples=len(u),
+        depth_semi_axis_m=b,
+        footprint_m=rim_range * math.cos(elevation) / intrinsics.fy,
+        coverage=coverage,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Axes:
+    """Up, to the right and ahead along the floor, in the camera frame."""
+
+    up: Array
+    right: Array
+    ahead: Array
+    offset: float
+
+    @staticmethod
+    def of(floor: FloorPlane) -> _Axes:
+        up = np.asarray(floor.normal, np.float64)
+        ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up
+        ahead /= np.linalg.norm(ahead)
+        return _Axes(up, np.cross(ahead, up), ahead, floor.offset_m)
+
+    def lateral_and_height(self, rays: Array, z: float) -> Array:
+        points = rays * (z / rays[:, 2:])
+        return np.stack((points @ self.right, points @ self.up + self.offset), axis=1)
+
+    def ray_through(self, lateral: float, height: float, z: float) -> Array:
+        """Unit ray to the point of that lateral coordinate, height and Z."""
+        point = lateral * self.right + (height - self.offset) * self.up
+        point = point + (z - point[2]) / self.ahead[2] * self.ahead
+        return np.asarray(point / np.linalg.norm(point))
+
+
+@dataclass(frozen=True, eq=False)
+class _Apex:
+    """A parabola through the rim: its columns end half a pixel off on average, and many of them average that out."""
+
+    lateral: Array
+    at: float
+    height: float
+    bend_per_m: float
+
+    @staticmethod
+    def fit(lateral_height: Array) -> _Apex:
+        x, h = lateral_height[:, 0], lateral_height[:, 1]
+        at, height, bend = float(x[h >= h.max() - 0.005].mean()), float(h.max()), 0.0
+        for _ in range(3):
+            near = (np.abs(x - at) <= APEX_HALF_WIDTH_M) & (h > height - 2 * CAP_HEIGHT_M)
+            if near.sum() < MIN_HEAD_COLUMNS:
+                break
+            curve, slope, constant = (float(v) for v in np.polyfit(x[near] - at, h[near], 2))
+            bend = max(-curve, 0.0)
+            if curve >= -0.5:  # flat: a box, a board, or a cap; a head bends with 1/(2 x 0.1 m)
+                height = float(np.median(h[near]))
+                break
+            shift = float(np.clip(-slope / (2 * curve), -APEX_HALF_WIDTH_M / 2, APEX_HALF_WIDTH_M / 2))
+            height = constant + slope * shift + curve * shift**2
+            at += shift
+        return _Apex(x, at, height, bend)
+
+
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """Depth pixels under the rim: range, distance of their ray below the touching one, drop of their column's rim."""
+
+    ranges: Array
+    below: Array
+    drop: Array
+    elevation: float
+
+    def centers(self, b: float, c: float) -> tuple[Array, float, float]:
+        """Range of the head's centre that every pixel implies, e, and the deficit of the rim."""
+        sin, cos = math.sin(self.elevation), math.cos(self.elevation)
+        p = math.hypot(b * sin, c * cos)
+        e, L = (c * c - b * b) * sin * cos / p, b * c / p
+        k = np.maximum(1 - self.drop / c, 0.3)  # a slice beside the middle is a smaller ellipse with the same centre
+        t = np.clip(1 - self.below / (k * p), -1, 1)
+        return self.ranges - k * (t * e - L * np.sqrt(1 - t * t)), e, c - c * c * cos / p
+
+
+def _fit_head(band: _Band, head: HeadModel, across_m: float) -> tuple[float, float, float]:
+    """(b, range of the rim, deficit): the semi-axis along the view that explains how depth falls away under the rim.
+
+    One unknown on a grid, held by the prior; the range is then a median. Neighbouring pixels err together, so the
+    data count as one value per 5 x 5 pixels, each as noisy as the best fit leaves it.
+    """
+    expected = head.sum_m - across_m
+    grid = expected + head.sum_sigma_m * np.linspace(-3, 3, 25)
+    grid = grid[grid > 0.04]
+    c = head.height_ratio * (across_m + grid)
+    fits = [band.centers(float(b), float(height)) for b, height in zip(grid, c, strict=True)]
+    middles = [float(np.median(centers)) for centers, _, _ in fits]
+    spreads = np.array([np.median(np.abs(f[0] - middle)) for f, middle in zip(fits, middles, strict=True)])
+    noise_m = max(0.002, 1.4826 * float(spreads.min()))
+    residuals = [np.minimum(np.abs(f[0] - m), 3 * noise_m) / noise_m for f, m in zip(fits, middles, strict=True)]
+    cost = np.array([float(r @ r) / 25 for r in residuals]) + ((grid - expected) / head.sum_sigma_m) ** 2
+    best = int(cost.argmin())
+    return float(grid[best]), middles[best] + fits[best][1], fits[best][2]
+
+
+def _depth_below(rim: Rim, depth_m: NDArray[np.float32], clean: Mask) -> float:
+    """Median Z of the first clean rows under the rim."""
+    v = (rim.edge_rows + 0.5).astype(int)[:, None] + SKIPPED_ROWS + np.arange(2 * OBJECT_ROWS)
+    u = np.broadcast_to(rim.columns[:, None], v.shape)
+    inside = v < depth_m.shape[0]
+    v, u = v[inside], u[inside]
+    z = depth_m[v, u][clean[v, u]]
+    if not len(z):
+        raise MeasurementRefused(
+            "crown_depth_missing", "depth was expected at the top of the head and there is none; dark hair or glare?"
+        )
+    return float(np.median(z))
+
+
+def _unit_rays(intrinsics: Intrinsics, u: NDArray[np.generic], v: NDArray[np.generic]) -> Array:
+    xy = pixel_rays(intrinsics, np.stack((u, v), axis=-1).astype(np.float64))
+    rays = np.concatenate((xy, np.ones((len(xy), 1))), axis=1)
+    return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
