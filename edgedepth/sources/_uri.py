@@ -12,9 +12,10 @@ __all__ = ["query_of", "redact", "scheme_of"]
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 # Everything up to the last @ that may still be userinfo: passwords with an unescaped / or @ are cut as well.
 _USERINFO = re.compile(r"://(?:[^/?#\s]*@|[^/?#\s:]*:(?!\d+(?:[/?#\s]|$))\S*@)")
+# In a query, a GStreamer property, or the path of cameras that write /user=admin_password=secret_channel=1.
 _SECRET = re.compile(
-    r"(?i)\b((?:user|username|user-id|login|pass|passwd|password|pwd|user-pw|token|secret|api[_-]?key|auth|access[_-]key"
-    r"|signature|sig)=)([^&\s!\"'_]+|\"[^\"]*\")"
+    r"(?i)(?<![a-z])((?:user|username|user-id|login|pass|passwd|password|pwd|user-pw|token|secret|api[_-]?key|auth"
+    r"|access[_-]key|signature|sig)=)(?:\"[^\"]*\"|(?:(?!_[a-z]+=)[^&\s!\"'])+)"
 )
 
 

@@ -18,7 +18,7 @@ def picture(number: int, size_wh: tuple[int, int] = SIZE_WH) -> NDArray[np.uint8
     width, height = size_wh
     image = np.full((height, width, 3), 20, np.uint8)
     image[:, : width // 2, 0] = 200
-    image[:, :, 1] = 20 + 20 * number
+    image[:, :, 1] = 20 + 20 * (number % 10)
     return image
 
 
