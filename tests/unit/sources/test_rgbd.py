@@ -68,9 +68,9 @@ def test_scale_and_camera_given_win(tmp_path: Path) -> None:
 def test_camera_of_another_resolution_is_scaled_only_with_the_aspect(tmp_path: Path) -> None:
     with open_source(write_manifest(tmp_path / "a", rgb_wh=[128, 96])) as source:
         assert source.read(1.0).intrinsics == Intrinsics(128, 96, **K).resized(*SIZE_WH)
-    with open_source(write_manifest(tmp_path / "b", rgb_wh=[100, 100])) as source:
-        with pytest.raises(IntrinsicsError, match=r"shot_0\.png.*aspect"):
-            source.read(1.0)
+    square = write_manifest(tmp_path / "b", rgb_wh=[100, 100])
+    with open_source(square) as source, pytest.raises(IntrinsicsError, match=r"shot_0\.png.*aspect"):
+        source.read(1.0)
 
 
 def test_depth_of_another_size_is_refused(tmp_path: Path) -> None:
