@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,14 +71,12 @@ class PartFile:
             self.temporary = self.path if self._direct else self.path.with_name(name)
             if not self._direct:
                 os.close(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        self._open = True
+        # One that is forgotten goes with the object or at the end of the program.
+        self._forget = weakref.finalize(self, _remove, None if self._direct else self.temporary)
 
     def commit(self) -> None:
         """Give the file its final name, replacing what had it. Does nothing the second time."""
-        if not self._open:
-            return
-        self._open = False
-        if self._direct:
+        if self._forget.detach() is None or self._direct:
             return
         try:
             with output_errors(self.path):
@@ -85,19 +84,18 @@ class PartFile:
                     _to_disk(self.temporary)
                 self.temporary.replace(self.path)
         except OutputError:
-            self._remove()
+            _remove(self.temporary)
             raise
 
     def discard(self) -> None:
         """Remove the temporary file; the final name keeps what it had. Does nothing after ``commit``."""
-        if self._open:
-            self._open = False
-            self._remove()
+        self._forget()
 
-    def _remove(self) -> None:
-        if not self._direct:
-            with suppress(OSError):
-                self.temporary.unlink()
+
+def _remove(path: Path | None) -> None:
+    if path is not None:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _to_disk(path: Path) -> None:

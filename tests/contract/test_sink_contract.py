@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,10 +99,25 @@ def test_close_twice_and_never_write_again(kind: str, tmp_path: Path) -> None:
 
 
 def test_close_without_a_result(kind: str, tmp_path: Path) -> None:
+    """A run that ended before its first frame leaves no trace, and what the name held stays."""
+    if kind in FILES:
+        Path(TARGETS[kind](tmp_path)[0]).write_bytes(b"old")
+    before = sorted(tmp_path.rglob("*"))
     sink = opened(kind, tmp_path)
     sink.close()
-    assert parts(tmp_path) == []
-    assert not (tmp_path / "out.mp4").exists()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert all(path.read_bytes() == b"old" for path in before)
+
+
+@pytest.mark.parametrize("writer", FILES)
+def test_a_forgotten_sink_leaves_nothing(writer: str, tmp_path: Path) -> None:
+    sink = opened(writer, tmp_path)
+    assert parts(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del sink
+        gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_depth_without_a_valid_pixel(kind: str, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class JsonlSink(BaseSink):
         self._target = os.fspath(target)
         self._part: PartFile | None = None
         self._file: TextIO = sys.stdout
+        self._lines = 0
         if self._target != STDOUT:
             self._part = PartFile(self._target)
             with output_errors(self._target):
@@ -63,13 +64,18 @@ class JsonlSink(BaseSink):
         line = json.dumps(result_record(result), allow_nan=False, separators=(",", ":"))
         with output_errors(self._name):
             self._file.write(line + "\n")
+            self._lines += 1
             self._file.flush()  # a full disk is noticed at the frame, and a pipe's reader is up to date
 
     def _finish(self) -> None:
-        if self._part is not None:
-            with output_errors(self._name):
-                self._file.close()
+        if self._part is None:
+            return
+        with output_errors(self._name):
+            self._file.close()
+        if self._lines:
             self._part.commit()
+        else:
+            self._part.discard()  # no frame came: what the name held is kept
 
     def _abort(self) -> None:
         if self._part is not None:

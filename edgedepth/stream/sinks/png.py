@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,14 @@ class PngSink(BaseSink):
         self._rgb = rgb
         self._camera: Intrinsics | None = None
         self.too_far_pixels = 0
+        self._made: list[Path] = []
         with output_errors(self._folder):
-            for name in ("depth", "rgb") if rgb else ("depth",):
-                folder = self._folder / name
-                folder.mkdir(parents=True, exist_ok=True)
-                if next(folder.glob("*.png"), None) is not None:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self._folder, self._folder / "depth", *([self._folder / "rgb"] if rgb else [])):
+                if not folder.is_dir():
+                    folder.mkdir()
+                    self._made.append(folder)
+                if folder != self._folder and next(folder.glob("*.png"), None) is not None:
                     raise OutputError(f"{folder} holds a sequence already; choose another folder or empty it")
         PartFile(self._folder / "depth" / "writable").discard()
 
@@ -86,6 +89,13 @@ class PngSink(BaseSink):
                 temporary = pair.enter_context(atomic_output(path, sync=False))
                 temporary.write_bytes(_encoded(path, image))
         self.too_far_pixels += too_far
+
+    def _finish(self) -> None:
+        for folder in reversed(self._made):
+            with suppress(OSError):
+                folder.rmdir()  # only where no frame came: others are not empty
+
+    _abort = _finish
 
     def _write_camera(self, camera: Intrinsics | None, shape: tuple[int, ...]) -> None:
         if camera is None or camera == self._camera:
