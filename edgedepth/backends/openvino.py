@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,8 +27,7 @@ def open_openvino(path: Path, options: BackendOptions) -> OpenVinoBackend:
     whatever the CPU offers: left to itself OpenVINO computes in bfloat16 on CPUs with AMX, which is faster and changes
     the depth. Nothing is cached on disk.
     """
-    ov = require("openvino", "openvino")
-    core = ov.Core()
+    core = _core()
     device = (options.device or "CPU").upper()
     if device.split(".")[0] not in {name.split(".")[0] for name in core.available_devices}:
         raise BackendUnavailable(
@@ -55,6 +55,17 @@ def open_openvino(path: Path, options: BackendOptions) -> OpenVinoBackend:
         return OpenVinoBackend(compiled, f"openvino:{device.lower()}")
     except Exception as error:
         raise _mapped(error, f"OpenVINO cannot load {path.name} (damaged, or not a network it supports)") from error
+
+
+@cache
+def _core() -> Any:
+    """The process's one Core, never let go.
+
+    The CPU plugin gives the thread that makes a Core an alternate signal stack, and puts back the one before when the
+    Core dies. With two Cores that do not die in reverse order the thread is left with freed memory as its signal
+    stack, and the next signal (Ctrl-C) is a segmentation fault. Seen with OpenVINO 2026.4.
+    """
+    return require("openvino", "openvino").Core()
 
 
 class OpenVinoBackend:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgedepth.backends import BackendOptions, FakeBackend, TensorSpec, available_backends, factory, open_backend
+from edgedepth.backends import openvino as openvino_backend
 from edgedepth.device import usable_cpus
 from edgedepth.errors import BackendError, BackendUnavailable, InputError, MissingExtraError
 
@@ -123,6 +125,7 @@ def test_openvino_device_that_is_absent(file: Path) -> None:
 
 def test_openvino_absent_names_the_extra(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(openvino_backend, "_core", openvino_backend._core.__wrapped__)
     with pytest.raises(MissingExtraError, match=r"edgedepth\[openvino\]"):
         open_backend(file, name="openvino")
 
@@ -137,6 +140,25 @@ def test_openvino_computes_in_float32(realdata: Path) -> None:
         with open_backend(path, name=name) as backend:
             depth.append(backend.run(image)["depth_m"].copy())
     np.testing.assert_allclose(depth[1], depth[0], atol=1e-4)
+
+
+def test_a_signal_after_networks_came_and_went_does_not_crash(realdata: Path) -> None:
+    """OpenVINO leaves a dangling signal stack behind when its Cores are not destroyed in reverse order."""
+    pytest.importorskip("openvino")
+    script = """
+import faulthandler, os, signal, sys
+faulthandler.enable()
+from edgedepth.backends import open_backend
+first = open_backend(sys.argv[1], name="openvino")
+second = open_backend(sys.argv[1], name="openvino")
+first.close()
+second.close()
+signal.signal(signal.SIGINT, lambda number, frame: print("handled"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    network = realdata / "nets/fastestdet/FastestDet.onnx"
+    done = subprocess.run([sys.executable, "-c", script, str(network)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 def test_cores_are_the_quota_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
