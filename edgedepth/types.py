@@ -112,7 +112,9 @@ class Intrinsics:
                     f"intrinsics {name} must be positive, found {getattr(self, name):g}; "
                     "a focal length is in pixels of this image (0 means the camera is not calibrated)"
                 )
-        if not (-self.width <= self.cx <= 2 * self.width and -self.height <= self.cy <= 2 * self.height):
+        # A crop far from the centre keeps its principal point outside, by up to the tangent of the field of view.
+        reach_x, reach_y = max(self.width, 3 * self.fx), max(self.height, 3 * self.fy)
+        if not (-reach_x <= self.cx <= self.width + reach_x and -reach_y <= self.cy <= self.height + reach_y):
             raise IntrinsicsError(
                 f"principal point ({self.cx:g}, {self.cy:g}) lies far outside the {self.width}x{self.height} image; "
                 "are the values normalised, or of another resolution?"

@@ -76,6 +76,11 @@ def test_from_fov_refuses(hfov_deg: float) -> None:
         Intrinsics.from_fov(640, 480, hfov_deg=hfov_deg)
 
 
+def test_a_crop_at_the_edge_keeps_its_principal_point_outside() -> None:
+    full = Intrinsics(640, 480, 525, 525, 319.5, 239.5)
+    assert full.cropped(560, 400, 60, 60).resized(30, 30).cx == pytest.approx((319.5 - 560 + 0.5) / 2 - 0.5)
+
+
 def test_for_size_rescales_and_refuses_a_crop() -> None:
     assert CAMERA.for_size(640, 480) is CAMERA
     assert CAMERA.for_size(320, 240) == CAMERA.resized(320, 240)
