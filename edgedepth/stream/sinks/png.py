@@ -24,7 +24,6 @@ __all__ = ["DEPTH_SCALE_M", "PngSink", "depth_to_millimetres"]
 
 DEPTH_SCALE_M = 0.001
 _LARGEST_MM = 65535
-_COMPRESSION = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # a third of the time of the default for a tenth more bytes
 
 
 def depth_to_millimetres(depth_m: NDArray[np.float32]) -> tuple[NDArray[np.uint16], int]:
@@ -112,7 +111,8 @@ class PngSink(BaseSink):
 
 
 def _encoded(path: Path, image: NDArray[Any]) -> bytes:
-    done, encoded = cv2.imencode(".png", image, _COMPRESSION)
+    # OpenCV's own compression setting: level 1 takes 1.7 times as long for a fifth fewer bytes, level 6 eight times.
+    done, encoded = cv2.imencode(".png", image)
     if not done:
         raise OutputError(f"cannot write {path}: OpenCV could not encode a {image.shape} {image.dtype} image as PNG")
     return encoded.tobytes()
