@@ -53,6 +53,12 @@ def test_cropped_subtracts_the_offset(x: int, y: int) -> None:
     assert cropped.size_wh == (300, 200)
 
 
+def test_a_crop_far_from_the_centre_is_a_camera_too() -> None:
+    # The corner tile of a wide image: its principal point lies several tile widths away.
+    tile = Intrinsics(4000, 3000, 3000.0, 3000.0, 1999.5, 1499.5).cropped(3800, 2800, 200, 200)
+    assert (tile.cx, tile.cy) == (1999.5 - 3800, 1499.5 - 2800)
+
+
 def test_resizing_there_and_back_is_exact_enough() -> None:
     back = CAMERA.resized(224, 224).resized(640, 480)
     for name in ("fx", "fy", "cx", "cy"):
@@ -109,7 +115,7 @@ def test_matrix_and_focal_length() -> None:
         ({"width": math.nan}, "width must be a positive whole number"),
         ({"height": True}, "height must be a positive whole number"),
         ({"cx": 5000.0}, "principal point"),
-        ({"cy": -481.0}, "principal point"),
+        ({"cy": -3 * 526.0 - 1}, "principal point"),
     ],
 )
 def test_intrinsics_refuse(changes: dict[str, float], says: str) -> None:
