@@ -1,0 +1,200 @@
+"""What a person gets wrong: one line that says what to do, exit code 2, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+Cli = Callable[..., Any]
+
+K = "60,60,31.5,23.5"
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """A 64 x 48 image and its depth: 2 m everywhere."""
+    rgb, depth = tmp_path / "rgb.png", tmp_path / "depth.png"
+    cv2.imwrite(str(rgb), np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
+    cv2.imwrite(str(depth), np.full((48, 64), 2000, np.uint16))
+    return rgb, depth
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """A network that gives the mean of the colours, 1x3x32x32 -> 1x1x32x32."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])
+    depth = helper.make_tensor_value_info("depth", TensorProto.FLOAT, [1, 1, 32, 32])
+    node = helper.make_node("ReduceMean", ["image"], ["depth"], axes=[1], keepdims=1)
+    graph = helper.make_graph([node], "mean", [image], [depth])
+    path = tmp_path / "mean.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def spec_file(path: Path, **changes: str) -> Path:
+    values = {"kind": "metric", "width": "32", "height": "32", "input_name": "image", "dtype": "float32"} | changes
+    path.write_text(
+        'name = "mean"\n[input]\n'
+        f'name = "{values["input_name"]}"\nwidth = {values["width"]}\nheight = {values["height"]}\n'
+        f'dtype = "{values["dtype"]}"\n[output]\nkind = "{values["kind"]}"\n'
+    )
+    return path
+
+
+def refused(ended: Any, *words: str) -> None:
+    assert ended.code == 2, ended
+    assert ended.out == ""
+    assert ended.err.startswith("edgedepth: error: ")
+    assert ended.err.count("\n") == 1, "one line"
+    for word in words:
+        assert word in ended.err
+
+
+def test_missing_source(edgedepth: Cli, tmp_path: Path) -> None:
+    refused(edgedepth("run", tmp_path / "none.mp4"), "none.mp4", "no such file")
+
+
+def test_zero_byte_video(edgedepth: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    refused(edgedepth("run", tmp_path / "empty.mp4"), "empty.mp4", "0 bytes")
+
+
+def test_unreadable_video(edgedepth: Cli, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("this is no video, whatever its name says\n" * 50)
+    refused(edgedepth("run", tmp_path / "text.mp4"), "text.mp4")
+
+
+def test_unknown_scheme_names_the_known(edgedepth: Cli) -> None:
+    refused(edgedepth("run", "gopher://camera"), "gopher", "rtsp", "synthetic")
+
+
+def test_camera_that_does_not_exist(edgedepth: Cli) -> None:
+    refused(edgedepth("run", "63"), "63")
+
+
+def test_image_of_another_size_than_its_depth(edgedepth: Cli, pair: tuple[Path, Path]) -> None:
+    cv2.imwrite(str(pair[1]), np.full((24, 32), 2000, np.uint16))
+    refused(edgedepth("measure", "--rgb", pair[0], "--depth", pair[1], "--intrinsics", K), "64x48", "32x24")
+
+
+def test_depth_of_eight_bits(edgedepth: Cli, pair: tuple[Path, Path]) -> None:
+    cv2.imwrite(str(pair[1]), np.full((48, 64), 200, np.uint8))
+    refused(edgedepth("measure", "--rgb", pair[0], "--depth", pair[1], "--intrinsics", K), "16-bit", "uint8")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("-60,60,31.5,23.5", ("fx", "-60")),
+        ("nan,60,31.5,23.5", ("fx", "nan")),
+        ("60,60,31.5", ("fx,fy,cx,cy",)),
+        ("60,60,31.5,23.5,nan,0,0,0", ("nan", "distortion")),
+        ("hfov=200", ("200",)),
+        ("nothing.yaml", ("nothing.yaml",)),
+    ],
+)
+def test_intrinsics_that_cannot_be(edgedepth: Cli, pair: tuple[Path, Path], text: str, words: tuple[str, ...]) -> None:
+    refused(edgedepth("measure", "--rgb", pair[0], "--depth", pair[1], f"--intrinsics={text}"), *words)
+
+
+def test_intrinsics_of_another_aspect(edgedepth: Cli, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    camera = {"width": 1280, "height": 720, "fx": 900, "fy": 900, "cx": 639.5, "cy": 359.5}
+    (tmp_path / "camera.json").write_text(json.dumps(camera))
+    ended = edgedepth("measure", "--rgb", pair[0], "--depth", pair[1], "--intrinsics", tmp_path / "camera.json")
+    refused(ended, "1280x720", "64x48", "aspect")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"input_name": "picture"}, ("picture", "image")),
+        ({"width": "64"}, ("64", "32")),
+        ({"dtype": "uint8"}, ("uint8",)),
+        ({"kind": "metrics"}, ("metrics",)),
+    ],
+)
+def test_spec_that_disagrees_with_the_network(
+    edgedepth: Cli, network: Path, tmp_path: Path, changes: dict[str, str], words: tuple[str, ...]
+) -> None:
+    spec = spec_file(tmp_path / "mean.toml", **changes)
+    refused(edgedepth("run", "synthetic://", "--model", network, "--spec", spec, "--frames", 1), *words)
+
+
+def test_no_spec_shows_an_example(edgedepth: Cli, network: Path) -> None:
+    ended = edgedepth("run", "synthetic://", "--model", network)
+    assert ended.code == 2
+    assert "--spec" in ended.err and "[output]" in ended.err
+
+
+def test_truncated_network(edgedepth: Cli, network: Path, tmp_path: Path) -> None:
+    spec = spec_file(tmp_path / "mean.toml")
+    network.write_bytes(network.read_bytes()[:40])
+    refused(edgedepth("run", "synthetic://", "--model", network, "--spec", spec), "mean.onnx")
+
+
+def test_relative_model_gives_no_heights_without_a_scale(edgedepth: Cli, network: Path, tmp_path: Path) -> None:
+    spec = spec_file(tmp_path / "mean.toml", kind="relative_depth")
+    target = tmp_path / "out.jsonl"
+    ended = edgedepth("run", "synthetic://", "--model", network, "--spec", spec, "--height", "--jsonl", target)
+    refused(ended, "scale", "--camera-height")
+    assert not target.exists()
+
+
+def test_unwritable_output_stops_before_the_first_frame(edgedepth: Cli, tmp_path: Path) -> None:
+    target = tmp_path / "no" / "such" / "folder" / "out.jsonl"
+    refused(edgedepth("run", "synthetic://", "--jsonl", target), str(target), "folder")
+
+
+def test_full_disk(edgedepth: Cli) -> None:
+    refused(edgedepth("run", "synthetic://", "--quiet", "--frames", "5", "--jsonl", "/dev/full"), "disk is full")
+
+
+def test_no_depth_at_all(edgedepth: Cli, pair: tuple[Path, Path]) -> None:
+    refused(edgedepth("run", pair[0], "--quiet"), "--model")
+
+
+def test_a_failing_run_leaves_no_file(edgedepth: Cli, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    refused(edgedepth("run", pair[0], "--quiet", "--video", tmp_path / "out.mp4", "--jsonl", tmp_path / "out.jsonl"))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--detector", "none.onnx"], ("none.onnx",)),
+        (["--boxes", "1,2,3"], ("x,y,w,h",)),
+        (["--boxes", "1,2,3,4", "--detector", "geometric"], ("one of them",)),
+        (["--boxes", "500,500,20,20"], ("outside",)),
+        (["--camera-height", "-1"], ("camera height",)),
+        (["--scale", "2"], ("--model",)),
+        (["--cloud", "points.xyz"], (".ply",)),
+    ],
+)
+def test_measure_options_that_cannot_be(
+    edgedepth: Cli, pair: tuple[Path, Path], arguments: list[str], words: tuple[str, ...]
+) -> None:
+    refused(edgedepth("measure", "--rgb", pair[0], "--depth", pair[1], "--intrinsics", K, *arguments), *words)
+
+
+def test_measure_needs_one_kind_of_depth(edgedepth: Cli, pair: tuple[Path, Path]) -> None:
+    refused(edgedepth("measure", "--rgb", pair[0], "--intrinsics", K), "--depth", "--model")
+
+
+def test_altered_bundle(edgedepth: Cli, network: Path, tmp_path: Path) -> None:
+    from edgedepth.bundle import read_spec, write_bundle
+
+    bundle = tmp_path / "bundle"
+    write_bundle(bundle, read_spec(spec_file(tmp_path / "mean.toml")), network)
+    content = bytearray((bundle / "model.onnx").read_bytes())
+    content[-10] ^= 1
+    (bundle / "model.onnx").write_bytes(content)
+    refused(edgedepth("inspect", bundle), "model.onnx", "SHA-256")
