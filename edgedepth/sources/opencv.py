@@ -38,7 +38,9 @@ def quieten_opencv() -> None:
     if "OPENCV_FFMPEG_DEBUG" not in os.environ:
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
+        # OpenCV 5 has it in cv2.utils.logging alone, some 4.x in cv2 alone; 1 is LOG_LEVEL_FATAL in both.
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+        set_level(1)
 
 
 @dataclass
