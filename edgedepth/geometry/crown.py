@@ -58,13 +58,13 @@ class Rim:
 
     Attributes:
         columns: image columns, and ``edge_rows``: the row of the mask's upper edge there (topmost pixel - 0.5).
-        half_width_m: half the width of the head below the edge, None where it does not look like one.
+        half_width_px: half the width of what is below the edge.
         has_narrow_top: something narrower than a head sticks out above and was left out (hand, hair, antenna).
     """
 
     columns: NDArray[np.intp]
     edge_rows: Array
-    half_width_m: float | None
+    half_width_px: float
     has_narrow_top: bool
 
 
@@ -94,6 +94,7 @@ class Crown:
 # Whatever is narrower is no head: forearms and hands up to 9 cm, small children's heads from 12 cm.
 HEAD_WIDTH_M = 0.10
 SPIKE_WIDTH_M = 0.03
+SPIKE_HEIGHT_M = 0.01
 # A cap of a head above the level where it is 10 cm wide is at most 3 cm high.
 CAP_HEIGHT_M = 0.045
 MIN_HEAD_COLUMNS = 6
@@ -131,17 +132,23 @@ def find_rim(mask: Mask, pixel_m: float) -> Rim:
             f"nothing in the silhouette is as wide as a head ({HEAD_WIDTH_M:.2f} m); is the whole person in it?",
         )
     top_wide = wide[:, columns].argmax(axis=0)
-    top = solid[:, columns].argmax(axis=0)
+    # The topmost rows of a head are narrow too: a spike is what rises more than a centimetre above the solid part.
+    top, highest = solid[:, columns].argmax(axis=0), mask[:, columns].argmax(axis=0)
+    top = np.where(top - highest <= SPIKE_HEIGHT_M / pixel_m, highest, top)
     cap_px = CAP_HEIGHT_M / pixel_m
     is_head = top_wide - top <= cap_px
     if not is_head.any():
         raise MeasurementRefused("no_head", "only narrow things stick out at the top of the silhouette; lower the arms")
     columns, top = columns[is_head], top[is_head]
+    if len(columns) < MIN_HEAD_COLUMNS:
+        raise MeasurementRefused(
+            "no_head", "the top of the silhouette is narrower than a head; is the whole person in it?"
+        )
     narrow = bool(mask.any(axis=1).argmax() < top.min() - cap_px / 2)
     return Rim(columns, top - 0.5, _half_width(solid, columns, top, pixel_m), narrow)
 
 
-def _half_width(mask: Mask, columns: NDArray[np.intp], top: NDArray[np.intp], pixel_m: float) -> float | None:
+def _half_width(mask: Mask, columns: NDArray[np.intp], top: NDArray[np.intp], pixel_m: float) -> float:
     """Half of the widest run through the head's middle column, 5 to 11 cm below its top."""
     middle = int(np.median(columns[top == top.min()]))
     widest = 0
@@ -150,13 +157,12 @@ def _half_width(mask: Mask, columns: NDArray[np.intp], top: NDArray[np.intp], pi
             outside = np.flatnonzero(~mask[row])
             right = outside[outside > middle].min(initial=mask.shape[1])
             widest = max(widest, int(right - outside[outside < middle].max(initial=-1)) - 1)
-    half_width_m = widest * pixel_m / 2
-    return half_width_m if 0.05 < half_width_m < 0.12 else None
+    return widest / 2
 
 
 def _open_rows(mask: Mask, width_px: int) -> Mask:
     """What is part of a horizontal run of at least ``width_px``."""
-    kernel = np.ones((1, width_px), np.uint8)
+    kernel = np.ones((1, width_px | 1), np.uint8)  # odd: an even kernel shifts the result by a pixel
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0)
 
 
@@ -214,7 +220,8 @@ def find_crown(
     b = 0.0
     rim_range, deficit = float(np.median(ranges)), 0.0
     if head is not None:
-        across_m = rim.half_width_m or head.across_m
+        seen_m = rim.half_width_px * near_z / intrinsics.fx
+        across_m = seen_m if 0.05 < seen_m < 0.12 else head.across_m  # else hands, a hood, or the shoulders
         b, rim_range, deficit = _fit_head(_Band(ranges, below, drop, elevation), head, across_m)
     point = touching * rim_range
     return Crown(
@@ -323,9 +330,10 @@ def _fit_head(band: _Band, head: HeadModel, across_m: float) -> tuple[float, flo
 
 
 def _depth_below(rim: Rim, depth_m: NDArray[np.float32], clean: Mask) -> float:
-    """Median Z of the first clean rows under the rim."""
-    v = (rim.edge_rows + 0.5).astype(int)[:, None] + SKIPPED_ROWS + np.arange(2 * OBJECT_ROWS)
-    u = np.broadcast_to(rim.columns[:, None], v.shape)
+    """Median Z of the first clean rows under the highest part of the rim."""
+    highest = rim.edge_rows <= np.partition(rim.edge_rows, MIN_HEAD_COLUMNS // 2)[MIN_HEAD_COLUMNS // 2] + OBJECT_ROWS
+    v = (rim.edge_rows[highest] + 0.5).astype(int)[:, None] + SKIPPED_ROWS + np.arange(2 * OBJECT_ROWS)
+    u = np.broadcast_to(rim.columns[highest, None], v.shape)
     inside = v < depth_m.shape[0]
     v, u = v[inside], u[inside]
     z = depth_m[v, u][clean[v, u]]
