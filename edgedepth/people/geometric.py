@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgedepth.errors import MeasurementRefused
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.people.base import PERSON, UPRIGHT_OBJECT, Candidate
-from edgedepth.people.scene import Scene, depth_step_m
+from edgedepth.people.scene import Scene, depth_step_m, quantiles
 from edgedepth.types import DepthMap, Frame
 
 __all__ = ["GeometricFinder", "shape_score"]
@@ -129,11 +129,11 @@ def _surfaces(scene: Scene) -> list[_Points]:
     merged: list[list[_Points]] = []
     reach: list[tuple[float, float, float, float, float]] = []
     for piece in pieces:
-        lateral, forward = float(np.median(piece.lateral_m)), float(np.median(piece.forward_m))
-        low, high = (float(v) for v in np.percentile(piece.height_m, (2, 98)))
-        for group, (left, right, ahead, bottom, top) in zip(merged, reach, strict=True):
+        (forward,), (low, high) = quantiles(piece.forward_m, 0.5), quantiles(piece.height_m, 0.02, 0.98)
+        left, lateral, right = quantiles(piece.lateral_m, 0.02, 0.5, 0.98)
+        for group, (near, far, ahead, bottom, top) in zip(merged, reach, strict=True):
             if (
-                left < lateral < right
+                near < lateral < far
                 and abs(forward - ahead) < MERGE_FORWARD_M
                 and (low > top - 0.1 or high < bottom + 0.1)  # beside each other is another thing
                 and max(low - top, bottom - high) < MERGE_GAP_M
@@ -142,7 +142,6 @@ def _surfaces(scene: Scene) -> list[_Points]:
                 break
         else:
             merged.append([piece])
-            left, right = (float(v) for v in np.percentile(piece.lateral_m, (2, 98)))
             reach.append((left, right, forward, low, high))
     joined = [_Points.joined(group) for group in merged]
     return [p for p in joined if len(p.rows) >= MIN_PIXELS and _area_m2(p, scene) >= MIN_AREA_M2]
@@ -191,18 +190,21 @@ def _upright_score(points: _Points, scene: Scene) -> float | None:
     if len(points.rows) < MIN_PIXELS or _area_m2(points, scene) < MIN_AREA_M2:
         return None
     top_m = float(points.height_m.max())
-    bottom_m = float(np.percentile(points.height_m, 1))
-    extents = [np.subtract(*np.percentile(axis, (98, 2))) for axis in (points.lateral_m, points.forward_m)]
-    if not HEIGHT_M[0] <= top_m <= HEIGHT_M[1] or max(extents) > MAX_WIDTH_M:
+    if not HEIGHT_M[0] <= top_m <= HEIGHT_M[1]:
         return None
+    for axis in (points.lateral_m, points.forward_m):
+        low, high = quantiles(axis, 0.02, 0.98)
+        if high - low > MAX_WIDTH_M:
+            return None
+    (bottom_m,) = quantiles(points.height_m, 0.01)
     if bottom_m > MAX_GAP_TO_FLOOR_M and not _cut_below(points, scene):
         return None
     if _top_is_hidden(points, scene):
         return None  # a piece of background between nearer things
-    if points.rows.min() <= 1 or float(np.median(depth_step_m(points.depth_m))) > MAX_STEP_M:
+    (distance_m,) = quantiles(points.depth_m, 0.5)
+    if points.rows.min() <= 1 or depth_step_m(np.full(1, distance_m, np.float32))[0] > MAX_STEP_M:
         return 0.0  # no crown in view, or not resolved: nothing to tell a person by
-    pixel_m = scene.pixel_rad * float(np.median(points.depth_m))
-    return shape_score(points.height_m, points.lateral_m, points.forward_m, pixel_m)
+    return shape_score(points.height_m, points.lateral_m, points.forward_m, scene.pixel_rad * distance_m)
 
 
 def _cut_below(points: _Points, scene: Scene) -> bool:
@@ -262,6 +264,7 @@ def shape_score(
     shoulders = np.flatnonzero((width > (head_m + body_m) / 2) & (below > 0.05))
     fill = float(np.median((count * pixel_m**2 / level_m / width)[body]))
     offset = abs(float(np.median(centre[head])) - float(np.median(centre[body]))) / body_m
+    front, behind = quantiles(forward_m, 0.1, 0.9)
     return min(
         _trapezoid(head_m, *HEAD_WIDTH_M),
         _trapezoid(float(below[shoulders[0]]) if shoulders.size else 1.0, *HEAD_TALL_SHARE),
@@ -270,7 +273,7 @@ def shape_score(
         _trapezoid(offset, *HEAD_OFFSET_SHARE),
         _trapezoid(fill, *FILL),
         _trapezoid((stature - float(height_m.min())) / stature, *VISIBLE_SHARE),
-        _trapezoid(float(np.subtract(*np.percentile(forward_m, (90, 10)))), *THICKNESS_M),
+        _trapezoid(behind - front, *THICKNESS_M),
     )
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgedepth.people.scene import Scene, depth_step_m
+from edgedepth.people.scene import Scene, depth_step_m, quantiles
 
 __all__ = ["Silhouette", "silhouettes"]
 
@@ -127,7 +127,7 @@ def _outline(body: _Body, bodies: Sequence[_Body | None], scene: Scene) -> Silho
         mask=mask,
         lateral_m=body.lateral_m,
         forward_m=body.forward_m,
-        distance_m=float(np.median(scene.depth_m[window][kept])),
+        distance_m=quantiles(scene.depth_m[window][kept], 0.5)[0],
         open_top=bool(body.rows.start > 0 and kept[0].sum() > 2),
     )
 

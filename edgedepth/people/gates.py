@@ -1,0 +1,78 @@
+"""What makes a silhouette unfit for a height before it is measured, each as a refusal with its reason.
+
+The gates that need the crown, the body's lean or the plausible range are geometry.height's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgedepth.errors import MeasurementRefused
+
+__all__ = ["require_alone", "require_whole_head", "top_hole_m"]
+
+Mask = NDArray[np.bool_]
+
+BORDER_PIXELS = 2
+MAX_SHARED = 0.1
+
+
+def require_alone(mask: Mask, others: Sequence[Mask | None]) -> None:
+    """Refuses (``overlaps``) whose silhouette is somebody else's as well: given twice, or drawn over a neighbour."""
+    size = max(1, int(np.count_nonzero(mask)))
+    for theirs in others:
+        if theirs is not None:
+            shared = np.count_nonzero(mask & theirs) / size
+            if shared > MAX_SHARED:
+                raise MeasurementRefused(
+                    "overlaps",
+                    f"a silhouette must be one person's alone and {shared:.0%} of this one is another's too; "
+                    "give each person once",
+                )
+
+
+def require_whole_head(mask: Mask, depth_m: NDArray[np.float32], *, box_top: float, open_top: bool) -> None:
+    """Refuses a head whose top is out of view, or not told from what is behind it.
+
+    Args:
+        box_top: upper edge of the person's box, pixels of the depth map: a detector that puts it at the image's edge
+            says as much as a silhouette there.
+        open_top: see Silhouette.
+
+    Raises:
+        MeasurementRefused: ``crown_cut_off``, ``silhouette_unclear``.
+    """
+    top = int(mask.any(axis=1).argmax())
+    # Registered depth seldom covers the image: a silhouette may end where the sensor's view does.
+    sees = int(np.isfinite(depth_m).any(axis=1).argmax())
+    if min(top, box_top) < BORDER_PIXELS or top < sees + BORDER_PIXELS:
+        where = "what the depth sensor sees" if sees >= BORDER_PIXELS and box_top >= BORDER_PIXELS else "the image"
+        raise MeasurementRefused(
+            "crown_cut_off", f"the whole head must be in view and it leaves {where}; step back or tilt the camera up"
+        )
+    if open_top:
+        raise MeasurementRefused(
+            "silhouette_unclear",
+            "depth must tell the head from what is above and behind it and the silhouette runs on above the box; "
+            "step away from the background, or give a mask",
+        )
+
+
+def top_hole_m(mask: Mask, depth_m: NDArray[np.float32], pixel_m: float) -> float:
+    """How far pixels without depth reach above the silhouette's highest ones, metres; 0 where background follows.
+
+    Dark hair swallows the light of active sensors, so the crown may lie anywhere in such a hole. The median over the
+    crown's columns: the sensor's shadow beside a head is no hair.
+    """
+    top = int(mask.any(axis=1).argmax())
+    tall = max(1, round(0.03 / pixel_m))
+    cols = np.flatnonzero(mask[top : top + tall].any(axis=0))
+    first = mask[:, cols].argmax(axis=0)
+    reach = max(1, round(0.15 / pixel_m))
+    rows = first[None, :] - 1 - np.arange(reach)[:, None]
+    empty = np.where(rows >= 0, ~np.isfinite(depth_m[np.maximum(rows, 0), cols[None, :]]), False)
+    holes = np.where(empty.all(axis=0), 0, empty.argmin(axis=0))  # nothing but holes: sky, or out of range
+    return float(np.median(holes)) * pixel_m
