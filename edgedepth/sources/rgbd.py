@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from edgedepth.errors import EndOfStream, InputError, IntrinsicsError, SourceNotFound
+from edgedepth.errors import EndOfStream, FrameInvalid, InputError, IntrinsicsError, SourceNotFound
 from edgedepth.intrinsics_io import load_intrinsics
 from edgedepth.sources.base import Source, SourceOptions
 from edgedepth.sources.grabber import Shot, now
@@ -100,8 +101,11 @@ class RgbdGrabber:
         self.frame_count: int | None = len(entries)
 
     def open(self) -> None:
-        """See Grabber.open."""
+        """See Grabber.open. The first image tells the size; one that is broken is told when its turn comes."""
         self._next = 0
+        with contextlib.suppress(FrameInvalid):
+            height, width = read_rgb(self._entries[0].rgb, upright=False).shape[:2]
+            self.size_wh = (width, height)
 
     def grab(self, timeout_s: float) -> Shot:
         """See Grabber.grab."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from media import SIZE_WH, number_of, picture, write_images, write_video
+from media import SIZE_WH, number_of, picture, write_images, write_rgbd, write_video
 
 from edgedepth.errors import (
     EdgeDepthError,
@@ -108,8 +108,9 @@ def headless_video(folder: Path) -> str:
 
 
 def broken_image(folder: Path) -> str:
-    (folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n garbage")
-    return str(folder / "a.png")
+    # Not a PNG: libpng writes to stderr by itself.
+    (folder / "a.jpg").write_bytes(b"garbage")
+    return str(folder / "a.jpg")
 
 
 def unreadable(folder: Path) -> str:
@@ -193,7 +194,7 @@ def test_loop_starts_again_and_keeps_counting(tmp_path: Path) -> None:
 
 def test_intrinsics_of_another_aspect_are_refused_before_the_first_frame(tmp_path: Path) -> None:
     square = Intrinsics.from_fov(100, 100, hfov_deg=60)
-    for source in (write_video(tmp_path / "a.mp4"), write_images(tmp_path / "shots")):
+    for source in (write_video(tmp_path / "a.mp4"), write_images(tmp_path / "shots"), write_rgbd(tmp_path / "rgbd")):
         with pytest.raises(IntrinsicsError, match="aspect"):
             open_source(source, intrinsics=square)
 
