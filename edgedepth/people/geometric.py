@@ -190,17 +190,13 @@ def _upright_score(points: _Points, scene: Scene) -> float | None:
     if len(points.rows) < MIN_PIXELS or _area_m2(points, scene) < MIN_AREA_M2:
         return None
     top_m = float(points.height_m.max())
-    if not HEIGHT_M[0] <= top_m <= HEIGHT_M[1]:
+    extents = [quantiles(axis, 0.02, 0.98) for axis in (points.lateral_m, points.forward_m)]
+    if not HEIGHT_M[0] <= top_m <= HEIGHT_M[1] or max(high - low for low, high in extents) > MAX_WIDTH_M:
         return None
-    for axis in (points.lateral_m, points.forward_m):
-        low, high = quantiles(axis, 0.02, 0.98)
-        if high - low > MAX_WIDTH_M:
-            return None
     (bottom_m,) = quantiles(points.height_m, 0.01)
-    if bottom_m > MAX_GAP_TO_FLOOR_M and not _cut_below(points, scene):
+    hangs = bottom_m > MAX_GAP_TO_FLOOR_M and not _cut_below(points, scene)
+    if hangs or _top_is_hidden(points, scene):  # the latter is background seen between nearer things
         return None
-    if _top_is_hidden(points, scene):
-        return None  # a piece of background between nearer things
     (distance_m,) = quantiles(points.depth_m, 0.5)
     if points.rows.min() <= 1 or depth_step_m(np.full(1, distance_m, np.float32))[0] > MAX_STEP_M:
         return 0.0  # no crown in view, or not resolved: nothing to tell a person by

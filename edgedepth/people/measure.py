@@ -154,6 +154,8 @@ class HeightMeter:
             return ()
         scene = Scene.build(depth, floor)
         outlines = silhouettes([grid.box(c.box_xywh) for c in found], scene)
+        # The floor is not fitted again without the people: their surfaces do not face up, and taking them out moves the
+        # heights of real frames by less than a millimetre.
         people = [_Person(c, outline, grid) for c, outline in zip(found, outlines, strict=True)]
         masks = [person.mask for person in people]
         return tuple(
@@ -176,11 +178,11 @@ class _Person:
     ) -> HeightMeasurement:
         """The height, or the refusal, of this one among the ``others``."""
         candidate = self.candidate
+        if self.mask is None:
+            return _refused(
+                candidate, "no_depth: a surface that stands on the floor was expected in the box and depth shows none"
+            )
         try:
-            if self.mask is None:
-                raise MeasurementRefused(
-                    "no_depth", "a surface that stands on the floor was expected in the box and depth shows none"
-                )
             require_alone(self.mask, others)
             require_whole_head(self.mask, scene.depth_m, box_top=self.box_top, open_top=self.open_top)
         except MeasurementRefused as refusal:
