@@ -59,7 +59,7 @@ def measure(
 
     [bold]edgedepth measure --rgb rgb.png --depth depth.png --intrinsics 525,525,319.5,239.5 --json[/]
 
-    [bold]edgedepth measure --rgb rgb.png --model bundle/ --intrinsics camera.yaml --camera-height 1.4 --detector yolox.onnx[/]
+    [bold]edgedepth measure --rgb rgb.png --model bundle/ --intrinsics camera.yaml --camera-height 1.4[/]
     """
     if (depth is None) == (model is None):
         raise InputError("give the depth either as an image (--depth) or by a network (--model), one of the two")
@@ -74,8 +74,8 @@ def measure(
     with opt.open_estimator(
         model, spec, backend, scale=opt.parse_scale(scale), allow_untrained=allow_untrained
     ) as estimator:
+        meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, scaled=scale is not None)
         depth_map = estimator.estimate(frame)
-        meter = opt.make_meter(estimator, finder, camera_height)
         measurement = meter.measure(frame, depth_map)
         meter.close()
     if overlay is not None:

@@ -12,6 +12,7 @@ from edgedepth.backends import BackendOptions, open_backend
 from edgedepth.depth import DepthEstimator, FrameEstimator, MetricScale, SensorDepth
 from edgedepth.errors import InputError, NotMetricError
 from edgedepth.people import DetectorFinder, GeometricFinder, HeightMeter, PersonFinder
+from edgedepth.types import DepthKind
 
 __all__ = ["make_finder", "make_meter", "open_estimator", "parse_boxes", "parse_scale"]
 
@@ -126,10 +127,32 @@ def make_finder(detector: str | None, *, backend: str | None = None) -> PersonFi
     return DetectorFinder(open_backend(detector, BackendOptions(), name=backend))
 
 
-def make_meter(estimator: FrameEstimator, finder: PersonFinder, camera_height_m: float | None) -> HeightMeter:
+def make_meter(
+    estimator: FrameEstimator, finder: PersonFinder, *, camera_height_m: float | None, scaled: bool
+) -> HeightMeter:
     """A meter for what the estimator gives.
 
+    Args:
+        estimator: gives the depth.
+        finder: finds the people.
+        camera_height_m: as --camera-height.
+        scaled: --scale was given, and the estimator applies it.
+
     Raises:
-        NotMetricError: heights cannot come of this depth; known before the first frame.
+        NotMetricError: heights cannot come of this depth; said before the first frame.
     """
-    raise NotImplementedError
+    kinds = [DepthKind.METRIC] if camera_height_m is None else [DepthKind.METRIC, DepthKind.RELATIVE_DEPTH]
+    if estimator.kind not in kinds:
+        remedy = {
+            DepthKind.RELATIVE_DEPTH: "give --camera-height (metres above the floor) or --scale",
+            DepthKind.DISPARITY: "its shift is unknown too: give --scale S,SHIFT",
+        }.get(estimator.kind, "use a metric model")
+        raise NotMetricError(
+            f"heights need metres and {estimator.name} gives {estimator.kind.value} without a scale; {remedy}"
+        )
+    return HeightMeter(
+        finder,
+        camera_height_m=camera_height_m,
+        scale=1.0 if scaled else None,
+        origin="sensor" if isinstance(estimator, SensorDepth) else "model",
+    )

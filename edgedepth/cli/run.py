@@ -82,7 +82,9 @@ def run(
         )  # fmt: skip
         meter = None
         if height:
-            meter = opt.make_meter(estimator, opt.make_finder(detector), camera_height)
+            meter = opt.make_meter(
+                estimator, opt.make_finder(detector), camera_height_m=camera_height, scaled=metric is not None
+            )
             stack.callback(meter.close)
         elif camera_height is not None:
             raise InputError("--camera-height scales the depth that heights are measured in; add --height")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.types import DepthMap, Frame
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Candidate", "PersonFinder"]
 
@@ -36,8 +39,35 @@ class Candidate:
 
 
 class PersonFinder(Protocol):
-    """Finds people in a frame. One thread at a time."""
+    """Finds people in a frame. One thread at a time may use one; other threads take a ``replica``."""
 
     def find(self, frame: Frame, depth: DepthMap | None, floor: FloorPlane | None) -> Sequence[Candidate]:
         """People in ``frame``, best first. Depth (on the frame's grid) and floor are None when unknown."""
+        ...
+
+    def replica(self) -> PersonFinder:
+        """The same finder for use from another thread: with buffers of its own, or itself when it has none."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds. Safe to call twice."""
+        ...
+
+
+class Stateless:
+    """What a finder without buffers or network shares with others of its kind."""
+
+    def replica(self) -> Self:
+        """See PersonFinder.replica: there is nothing to separate."""
+        return self
+
+    def close(self) -> None:
+        """See PersonFinder.close: there is nothing to release."""
+
+    def replica(self) -> PersonFinder:
+        """The same finder for use from another thread; itself where nothing is kept between frames."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds. Safe to call twice."""
         ...

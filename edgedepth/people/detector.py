@@ -162,7 +162,7 @@ class DetectorFinder:
     The family (YOLOX or FastestDet) is told from the tensor shapes.
 
     Args:
-        backend: the loaded detector; it stays the caller's to close.
+        backend: the loaded detector; closed with the finder.
         score_threshold: people scored lower are dropped; objectness times class probability, 0..1.
         iou_threshold: of two boxes that overlap more than this, the better one stays.
 
@@ -204,3 +204,13 @@ class DetectorFinder:
             for i, (x1, y1, x2, y2) in zip(kept, boxes[kept], strict=True)
             if x2 - x1 >= 1 and y2 - y1 >= 1
         )
+
+    def replica(self) -> DetectorFinder:
+        """See PersonFinder.replica: the same weights, buffers of its own."""
+        return DetectorFinder(
+            self._backend.replica(), score_threshold=self._score_threshold, iou_threshold=self._iou_threshold
+        )
+
+    def close(self) -> None:
+        """Close the backend."""
+        self._backend.close()

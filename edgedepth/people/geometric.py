@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgedepth.errors import MeasurementRefused
 from edgedepth.geometry.plane import FloorPlane
-from edgedepth.people.base import PERSON, UPRIGHT_OBJECT, Candidate
+from edgedepth.people.base import PERSON, UPRIGHT_OBJECT, Candidate, Stateless
 from edgedepth.people.scene import Scene, depth_step_m, quantiles
 from edgedepth.types import DepthMap, Frame
 
@@ -68,7 +68,7 @@ class _Points:
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in cls.__dataclass_fields__))
 
 
-class GeometricFinder:
+class GeometricFinder(Stateless):
     """Finds what stands on the floor and looks like one upright thing; labels it by its shape. A PersonFinder.
 
     Surfaces are grown over the depth map where depth is continuous, pieces above one another are joined, and what

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from edgedepth.errors import InputError
 from edgedepth.geometry.plane import FloorPlane
-from edgedepth.people.base import Candidate
+from edgedepth.people.base import Candidate, Stateless
 from edgedepth.types import DepthMap, Frame
 
 __all__ = ["GivenPeople"]
 
 
-class GivenPeople:
+class GivenPeople(Stateless):
     """A PersonFinder that returns what it was given, in that order, checked against the frame's size.
 
     Args:

@@ -1,4 +1,4 @@
-"""``synthetic://``: the scripted scene as a source, with exact depth. Comes in through an entry point, as anybody's would.
+"""``synthetic://``: the scripted scene as a source, with exact depth. It comes in through an entry point, as any would.
 
 ``synthetic://?width=640&height=480&fps=30&seconds=10&live=0``
 """
