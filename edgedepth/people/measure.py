@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import replace
 from typing import Literal
 
@@ -39,7 +40,7 @@ class HeightMeter:
     """Floor, people and their heights in one frame. Keeps nothing between frames; one thread at a time.
 
     Args:
-        finder: where people are.
+        finder: where people are; closed with the meter.
         camera_height_m: known height of the camera above the floor: scales the depth so that the floor agrees.
         camera_height_sigma_m: how well that is known.
         scale: known factor from the depth's values to metres; instead of a camera height.
@@ -117,6 +118,16 @@ class HeightMeter:
             depth, floor = depth.scaled(factor), _scaled_floor(floor, factor)
         people = self._people(frame, depth, floor, grid, self._error_model(origin))
         return Measurement(floor, people, scale=factor, scale_source=source)
+
+    def replica(self) -> HeightMeter:
+        """The same meter with a replica of its finder, for use from another thread."""
+        other = copy(self)
+        other._finder = self._finder.replica()
+        return other
+
+    def close(self) -> None:
+        """Close the finder. Safe to call twice."""
+        self._finder.close()
 
     def _with_camera(self, frame: Frame, depth: DepthMap) -> DepthMap:
         if depth.intrinsics is not None:
