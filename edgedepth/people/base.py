@@ -63,11 +63,3 @@ class Stateless:
 
     def close(self) -> None:
         """See PersonFinder.close: there is nothing to release."""
-
-    def replica(self) -> PersonFinder:
-        """The same finder for use from another thread; itself where nothing is kept between frames."""
-        ...
-
-    def close(self) -> None:
-        """Release what it holds. Safe to call twice."""
-        ...

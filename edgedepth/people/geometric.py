@@ -111,13 +111,6 @@ class GeometricFinder(Stateless):
                 found.append(Candidate(box, PERSON if is_person else UPRIGHT_OBJECT, score if is_person else 1 - score))
         return tuple(sorted(found, key=lambda c: (c.label != PERSON, -c.score)))
 
-    def replica(self) -> GeometricFinder:
-        """Itself: nothing is kept between frames."""
-        return self
-
-    def close(self) -> None:
-        """Nothing to do."""
-
 
 def _surfaces(scene: Scene) -> list[_Points]:
     """Depth-continuous surfaces that are large enough, with the pieces that belong above or below them."""

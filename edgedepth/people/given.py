@@ -72,13 +72,6 @@ class GivenPeople(Stateless):
             found.append(Candidate((x0, y0, x1 - x0, y1 - y0), mask=mask))
         return tuple(found)
 
-    def replica(self) -> GivenPeople:
-        """Itself: nothing is kept between frames."""
-        return self
-
-    def close(self) -> None:
-        """Nothing to do."""
-
 
 def _checked_box(box: Sequence[float]) -> tuple[float, float, float, float]:
     if len(box) != 4 or not all(math.isfinite(v) for v in box) or box[2] <= 0 or box[3] <= 0:
