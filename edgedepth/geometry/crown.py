@@ -18,16 +18,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import MeasurementRefused
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.projection import pixel_rays
+from edgedepth.geometry.rim import MIN_HEAD_COLUMNS, Rim
 from edgedepth.types import Intrinsics
 
-__all__ = ["Crown", "HeadModel", "Rim", "find_crown", "find_rim"]
+__all__ = ["Crown", "HeadModel", "find_crown"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -53,22 +53,6 @@ class HeadModel:
 
 
 @dataclass(frozen=True, eq=False)
-class Rim:
-    """The upper edge of a silhouette around its highest point.
-
-    Attributes:
-        columns: image columns, and ``edge_rows``: the row of the mask's upper edge there (topmost pixel - 0.5).
-        half_width_px: half the width of what is below the edge.
-        has_narrow_top: something narrower than a head sticks out above and was left out (hand, hair, antenna).
-    """
-
-    columns: NDArray[np.intp]
-    edge_rows: Array
-    half_width_px: float
-    has_narrow_top: bool
-
-
-@dataclass(frozen=True, eq=False)
 class Crown:
     """The highest point of a head.
 
@@ -91,79 +75,14 @@ class Crown:
     coverage: float
 
 
-# Whatever is narrower is no head: forearms and hands up to 9 cm, small children's heads from 12 cm.
-HEAD_WIDTH_M = 0.10
-SPIKE_WIDTH_M = 0.03
-SPIKE_HEIGHT_M = 0.01
-# A cap of a head above the level where it is 10 cm wide is at most 3 cm high.
-CAP_HEIGHT_M = 0.045
-MIN_HEAD_COLUMNS = 6
 APEX_HALF_WIDTH_M = 0.05
 BAND_HALF_WIDTH_M = 0.04
 BAND_DEPTH_M = 0.05
 # The outermost two rows of a silhouette mix head and background.
 SKIPPED_ROWS = 2
 OBJECT_ROWS = 4
-
-
-def find_rim(mask: Mask, pixel_m: float) -> Rim:
-    """The upper edge of the head in a silhouette.
-
-    Args:
-        mask: bool H x W.
-        pixel_m: size of a pixel at the person, metres.
-
-    Raises:
-        MeasurementRefused: ``too_small`` (a head of fewer than six columns), ``no_head`` (nothing as wide as a head).
-    """
-    width_px = HEAD_WIDTH_M / pixel_m
-    if width_px < MIN_HEAD_COLUMNS:
-        raise MeasurementRefused(
-            "too_small",
-            f"a head needs {MIN_HEAD_COLUMNS} pixels and has about {width_px:.1f} here; come closer or raise the "
-            "resolution",
-        )
-    solid = _open_rows(mask, max(1, round(SPIKE_WIDTH_M / pixel_m)))
-    wide = _open_rows(solid, round(width_px))
-    columns = np.flatnonzero(wide.any(axis=0))
-    if not len(columns):
-        raise MeasurementRefused(
-            "no_head",
-            f"nothing in the silhouette is as wide as a head ({HEAD_WIDTH_M:.2f} m); is the whole person in it?",
-        )
-    top_wide = wide[:, columns].argmax(axis=0)
-    # The topmost rows of a head are narrow too: a spike is what rises more than a centimetre above the solid part.
-    top, highest = solid[:, columns].argmax(axis=0), mask[:, columns].argmax(axis=0)
-    top = np.where(top - highest <= SPIKE_HEIGHT_M / pixel_m, highest, top)
-    cap_px = CAP_HEIGHT_M / pixel_m
-    is_head = top_wide - top <= cap_px
-    if not is_head.any():
-        raise MeasurementRefused("no_head", "only narrow things stick out at the top of the silhouette; lower the arms")
-    columns, top = columns[is_head], top[is_head]
-    if len(columns) < MIN_HEAD_COLUMNS:
-        raise MeasurementRefused(
-            "no_head", "the top of the silhouette is narrower than a head; is the whole person in it?"
-        )
-    narrow = bool(mask.any(axis=1).argmax() < top.min() - cap_px / 2)
-    return Rim(columns, top - 0.5, _half_width(solid, columns, top, pixel_m), narrow)
-
-
-def _half_width(mask: Mask, columns: NDArray[np.intp], top: NDArray[np.intp], pixel_m: float) -> float:
-    """Half of the widest run through the head's middle column, 5 to 11 cm below its top."""
-    middle = int(np.median(columns[top == top.min()]))
-    widest = 0
-    for row in range(top.min() + round(0.05 / pixel_m), min(top.min() + round(0.11 / pixel_m), len(mask) - 1) + 1):
-        if mask[row, middle]:
-            outside = np.flatnonzero(~mask[row])
-            right = outside[outside > middle].min(initial=mask.shape[1])
-            widest = max(widest, int(right - outside[outside < middle].max(initial=-1)) - 1)
-    return widest / 2
-
-
-def _open_rows(mask: Mask, width_px: int) -> Mask:
-    """What is part of a horizontal run of at least ``width_px``."""
-    kernel = np.ones((1, width_px | 1), np.uint8)  # odd: an even kernel shifts the result by a pixel
-    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0)
+# Of the upper outline of a head, h = -bend x^2: c / (2 a^2) with semi-axes of 0.11 m up and 0.08 m across.
+USUAL_BEND_PER_M = 8.5
 
 
 def find_crown(
@@ -188,8 +107,9 @@ def find_crown(
     axes = _Axes.of(floor)
     rim_rays = _unit_rays(intrinsics, rim.columns, rim.edge_rows)
     near_z = _depth_below(rim, depth_m, clean)
-    apex = _Apex.fit(axes.lateral_and_height(rim_rays, near_z))
-    chosen = np.abs(apex.lateral - apex.at) <= BAND_HALF_WIDTH_M
+    edge = axes.lateral_and_height(rim_rays, near_z)
+    apex = _Apex.of_object(edge) if head is None else _Apex.of_head(edge, near_z / intrinsics.fy)
+    chosen = np.abs(edge[:, 0] - apex.at) <= BAND_HALF_WIDTH_M
     touching = axes.ray_through(apex.at, apex.height, near_z)
     elevation = math.asin(float(touching @ axes.up))
     rising = (axes.up - math.sin(elevation) * touching) / math.cos(elevation)
@@ -266,28 +186,49 @@ class _Axes:
 class _Apex:
     """A parabola through the rim: its columns end half a pixel off on average, and many of them average that out."""
 
-    lateral: Array
     at: float
     height: float
     bend_per_m: float
 
     @staticmethod
-    def fit(lateral_height: Array) -> _Apex:
+    def of_head(lateral_height: Array, pixel_m: float) -> _Apex:
+        """First the parabola of a usual head that most columns agree on, whatever gaps and tufts say; then the best."""
         x, h = lateral_height[:, 0], lateral_height[:, 1]
-        at, height, bend = float(x[h >= h.max() - 0.005].mean()), float(h.max()), 0.0
-        for _ in range(3):
-            near = (np.abs(x - at) <= APEX_HALF_WIDTH_M) & (h > height - 2 * CAP_HEIGHT_M)
+        tolerance = max(0.01, 1.5 * pixel_m)
+        best, at, height, bend = -math.inf, 0.0, 0.0, USUAL_BEND_PER_M
+        for middle in np.arange(x.min(), x.max() + 0.005, 0.01):
+            near = np.abs(x - middle) <= APEX_HALF_WIDTH_M
             if near.sum() < MIN_HEAD_COLUMNS:
+                continue
+            level = h[near] + bend * (x[near] - middle) ** 2
+            apart = level[:, None] - level
+            agree = (np.abs(apart) <= tolerance).sum(axis=0) - (apart > tolerance).sum(axis=0)
+            # Between two heads that agree alike, the higher one.
+            score = float(agree.max()) + float(level[agree.argmax()])
+            if score > best:
+                best, at, height = score, float(middle), float(level[agree.argmax()])
+        if best == -math.inf:
+            raise MeasurementRefused("no_head", "the top of the silhouette is in pieces; is the whole head in it?")
+        for _ in range(4):
+            fits = (np.abs(x - at) <= APEX_HALF_WIDTH_M) & (np.abs(h - height + bend * (x - at) ** 2) <= tolerance)
+            if fits.sum() < MIN_HEAD_COLUMNS or np.ptp(x[fits]) < APEX_HALF_WIDTH_M:
                 break
-            curve, slope, constant = (float(v) for v in np.polyfit(x[near] - at, h[near], 2))
-            bend = max(-curve, 0.0)
-            if curve >= -0.5:  # flat: a box, a board, or a cap; a head bends with 1/(2 x 0.1 m)
-                height = float(np.median(h[near]))
+            curve, slope, constant = (float(v) for v in np.polyfit(x[fits] - at, h[fits], 2))
+            bend = min(max(-curve, USUAL_BEND_PER_M / 2), 2 * USUAL_BEND_PER_M)
+            if bend != -curve:  # not a head's bend: the usual one, moved to where the columns are
+                height = float(np.mean(h[fits] + bend * (x[fits] - at) ** 2))
                 break
-            shift = float(np.clip(-slope / (2 * curve), -APEX_HALF_WIDTH_M / 2, APEX_HALF_WIDTH_M / 2))
-            height = constant + slope * shift + curve * shift**2
+            shift = min(max(slope / (2 * bend), -0.02), 0.02)
+            height = constant + slope * shift - bend * shift**2
             at += shift
-        return _Apex(x, at, height, bend)
+        return _Apex(at, height, bend)
+
+    @staticmethod
+    def of_object(lateral_height: Array) -> _Apex:
+        """The upper edge of something else, without its outermost columns."""
+        x, h = lateral_height[:, 0], lateral_height[:, 1]
+        height = float(np.percentile(h, 90))
+        return _Apex(float(np.median(x[h >= height - 0.01])), height, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,14 +240,15 @@ class _Band:
     drop: Array
     elevation: float
 
-    def centers(self, b: float, c: float) -> tuple[Array, float, float]:
-        """Range of the head's centre that every pixel implies, e, and the deficit of the rim."""
+    def centers(self, b: Array, c: Array) -> tuple[Array, Array, Array]:
+        """Range of the head's centre that every pixel implies (M x N), e and the rim's deficit (M), for M heads."""
         sin, cos = math.sin(self.elevation), math.cos(self.elevation)
-        p = math.hypot(b * sin, c * cos)
+        p = np.hypot(b * sin, c * cos)
         e, L = (c * c - b * b) * sin * cos / p, b * c / p
-        k = np.maximum(1 - self.drop / c, 0.3)  # a slice beside the middle is a smaller ellipse with the same centre
-        t = np.clip(1 - self.below / (k * p), -1, 1)
-        return self.ranges - k * (t * e - L * np.sqrt(1 - t * t)), e, c - c * c * cos / p
+        # A slice beside the middle is a smaller ellipse with the same centre.
+        k = np.maximum(1 - self.drop / c[:, None], 0.3)
+        t = np.clip(1 - self.below / (k * p[:, None]), -1, 1)
+        return self.ranges - k * (t * e[:, None] - L[:, None] * np.sqrt(1 - t * t)), e, c - c * c * cos / p
 
 
 def _fit_head(band: _Band, head: HeadModel, across_m: float) -> tuple[float, float, float]:
@@ -319,14 +261,13 @@ def _fit_head(band: _Band, head: HeadModel, across_m: float) -> tuple[float, flo
     grid = expected + head.sum_sigma_m * np.linspace(-3, 3, 25)
     grid = grid[grid > 0.04]
     c = head.height_ratio * (across_m + grid)
-    fits = [band.centers(float(b), float(height)) for b, height in zip(grid, c, strict=True)]
-    middles = [float(np.median(centers)) for centers, _, _ in fits]
-    spreads = np.array([np.median(np.abs(f[0] - middle)) for f, middle in zip(fits, middles, strict=True)])
-    noise_m = max(0.002, 1.4826 * float(spreads.min()))
-    residuals = [np.minimum(np.abs(f[0] - m), 3 * noise_m) / noise_m for f, m in zip(fits, middles, strict=True)]
-    cost = np.array([float(r @ r) / 25 for r in residuals]) + ((grid - expected) / head.sum_sigma_m) ** 2
-    best = int(cost.argmin())
-    return float(grid[best]), middles[best] + fits[best][1], fits[best][2]
+    centers, e, deficit = band.centers(grid, c)
+    middles = np.median(centers, axis=1)
+    residuals = np.abs(centers - middles[:, None])
+    noise_m = max(0.002, 1.4826 * float(np.median(residuals, axis=1).min()))
+    data_cost = (np.minimum(residuals / noise_m, 3) ** 2).sum(axis=1) / 25
+    best = int((data_cost + ((grid - expected) / head.sum_sigma_m) ** 2).argmin())
+    return float(grid[best]), float(middles[best] + e[best]), float(deficit[best])
 
 
 def _depth_below(rim: Rim, depth_m: NDArray[np.float32], clean: Mask) -> float:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import InputError, IntrinsicsError, MeasurementRefused
-from edgedepth.geometry.crown import Crown, HeadModel, Rim, find_crown, find_rim
+from edgedepth.geometry.crown import Crown, HeadModel, find_crown
 from edgedepth.geometry.measurement import HeightMeasurement
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.projection import ray_grid
+from edgedepth.geometry.rim import Rim, find_rim
 from edgedepth.types import DepthMap
 
 __all__ = ["HeightOptions", "clean_depth", "measure_height"]
@@ -170,7 +171,7 @@ class _Measurer:
 
     def measure(self, box: Box, label: str, score: float) -> HeightMeasurement:
         distance_m = float(np.median(self.depth_m[self.clean]))
-        rim = find_rim(self.mask, distance_m / self.intrinsics.f_px)
+        rim = find_rim(self.mask, ~np.isfinite(self.depth_m), distance_m / self.intrinsics.f_px)
         self._require_crown_in_view(rim)
         head = self.options.head if label == "person" else None
         crown = find_crown(rim, self.depth_m, self.clean, intrinsics=self.intrinsics, floor=self.floor, head=head)
