@@ -25,7 +25,7 @@ from edgedepth.errors import (
     SourceNotFound,
 )
 from edgedepth.extras import require
-from edgedepth.sources._pool import ImagePool
+from edgedepth.pool import ArrayPool
 from edgedepth.sources._uri import positive_int, query_of, redact
 from edgedepth.sources.base import Source, SourceOptions
 from edgedepth.sources.discover import ARGUS_HINT
@@ -82,7 +82,7 @@ class PipelineGrabber:
         self._sink: Any = None
         self._first: Any = None
         self._first_ns = (0, 0)
-        self._pool = ImagePool()
+        self._pool = ArrayPool(keep=16)
         self.is_live = False
         self.size_wh: tuple[int, int] | None = None
         self.fps: float | None = None
@@ -199,7 +199,7 @@ class PipelineGrabber:
             raise FrameInvalid(f"{self._name}: {data.size} bytes are too few for {width}x{height} {info.finfo.name}")
         if conversion is None:
             return np.ascontiguousarray(rows)
-        image = self._pool.take(height, width)
+        image: NDArray[np.uint8] = self._pool.take((height, width, 3), np.uint8)
         cv2.cvtColor(np.ascontiguousarray(rows), conversion, dst=image)
         return image
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from edgedepth.errors import BackendUnavailable, EndOfStream, InputError, SourceError, SourceLost, SourceNotFound
+from edgedepth.pool import ArrayPool
 from edgedepth.sources import probe
-from edgedepth.sources._pool import ImagePool
 from edgedepth.sources._uri import positive_int, query_of, redact
 from edgedepth.sources.base import Source, SourceOptions
 from edgedepth.sources.discover import cameras, v4l2_devices
@@ -70,7 +71,7 @@ class CaptureGrabber:
     def __post_init__(self) -> None:
         self._capture: cv2.VideoCapture | None = None
         self._bgr: Any = None
-        self._pool = ImagePool()
+        self._pool = ArrayPool(keep=16)
         self._grabbed = 0
         self.size_wh: tuple[int, int] | None = None
         self.fps: float | None = None
@@ -114,7 +115,7 @@ class CaptureGrabber:
         if not decoded or self._bgr is None:
             raise SourceLost(f"{self.name}: a frame could not be decoded")
         self._grabbed += 1
-        image = self._pool.take(*self._bgr.shape[:2])
+        image = self._pool.take(self._bgr.shape, np.uint8)
         cv2.cvtColor(self._bgr, cv2.COLOR_BGR2RGB, dst=image)
         shot = Shot(image, timestamp_ns, wall_time_ns)
         if self.stream_clock:

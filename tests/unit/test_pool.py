@@ -79,3 +79,10 @@ def test_taken_and_let_go_by_many_threads() -> None:
     for thread in threads:
         thread.join(30)
     assert not wrong
+
+
+def test_arrays_outlive_the_pool() -> None:
+    array = ArrayPool(keep=2).take((10, 10), np.uint8)
+    gc.collect()
+    array.fill(3)
+    assert array.min() == 3
