@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from edgedepth.errors import MeasurementRefused
 
-__all__ = ["require_alone", "require_whole_head", "top_hole_m"]
+__all__ = ["require_alone", "require_box_agrees", "require_whole_head", "top_hole_m"]
 
 Mask = NDArray[np.bool_]
 
 BORDER_PIXELS = 2
 MAX_SHARED = 0.1
+# Detectors put a box's upper edge within 4 % of its height; a head that depth has lost is 13 % of a body or more.
+MAX_MISSING_TOP, MAX_MISSING_BOTTOM = 0.1, 0.12
 
 
 def require_alone(mask: Mask, others: Sequence[Mask | None]) -> None:
@@ -58,6 +60,37 @@ def require_whole_head(mask: Mask, depth_m: NDArray[np.float32], *, box_top: flo
             "silhouette_unclear",
             "depth must tell the head from what is above and behind it and the silhouette runs on above the box; "
             "step away from the background, or give a mask",
+        )
+
+
+def require_box_agrees(
+    mask: Mask, depth_m: NDArray[np.float32], box_xywh: tuple[float, float, float, float], *, feet_too: bool
+) -> None:
+    """Refuses (``silhouette_unclear``) when the box, which comes from the image, holds much more than depth shows.
+
+    Blurred depth loses heads, and a floor that is wrong swallows legs or stretches them.
+
+    Args:
+        box_xywh: pixels of the depth map.
+        feet_too: also compare the lower edges: for a network's depth, whose floor is no surer than its people. A sensor
+            that misses dark trousers measures the crown and the floor all the same.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    _, y, _, h = box_xywh
+    missing = (rows[0] - max(y, 0.0)) / h
+    if missing > MAX_MISSING_TOP:
+        raise MeasurementRefused(
+            "silhouette_unclear",
+            f"depth should show the head up to the box's upper edge and ends {missing:.0%} of the box below it; "
+            "sharper depth is needed, or a tighter box",
+        )
+    seen = np.flatnonzero(np.isfinite(depth_m).any(axis=1))[-1] + 1
+    missing = (min(y + h, seen) - (rows[-1] + 1)) / h
+    if feet_too and missing > MAX_MISSING_BOTTOM:
+        raise MeasurementRefused(
+            "silhouette_unclear",
+            f"the body should stand on the floor at the box's lower edge and by depth and floor it does {missing:.0%} "
+            "of the box above it; depth and floor contradict the image",
         )
 
 

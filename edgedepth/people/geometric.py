@@ -43,6 +43,7 @@ HEAD_OFFSET_SHARE = (-2.0, -1.0, 0.25, 0.40)
 FILL = (0.6, 0.8, 9.0, 10.0)
 VISIBLE_SHARE = (0.4, 0.55, 9.0, 10.0)
 THICKNESS_M = (-2.0, -1.0, 0.45, 0.60)
+LEVEL_STEP_M = 1000.0
 PERSON_SCORE = 0.5
 """A person is what is at least halfway into every trapezoid."""
 MAX_STEP_M = 0.25
@@ -60,8 +61,8 @@ class _Points:
     height_m: NDArray[np.float32]
     depth_m: NDArray[np.float32]
 
-    def where(self, keep: NDArray[np.bool_]) -> _Points:
-        return _Points(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
+    def at(self, index: NDArray[np.intp]) -> _Points:
+        return _Points(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     @classmethod
     def joined(cls, parts: list[_Points]) -> _Points:
@@ -163,8 +164,9 @@ def _split_at_heads(points: _Points) -> Iterator[_Points]:
         return
     cuts = [a + int(np.argmin(outline[a:b])) for a, b in pairwise(heads)]
     owner = np.searchsorted(np.array(cuts), bins, side="left")
-    for i in range(len(heads)):
-        yield points.where(owner == i)
+    order = np.argsort(owner, kind="stable")
+    for part in np.split(order, np.searchsorted(owner[order], np.arange(1, len(heads)))):
+        yield points.at(part)
 
 
 def _peaks(outline: NDArray[np.float32]) -> list[int]:
@@ -242,7 +244,8 @@ def shape_score(
     stature = float(height_m.max())
     level_m = max(0.02, stature / 60)
     level = ((stature - height_m) / np.float32(level_m)).astype(np.intp)
-    ordered = lateral_m[np.lexsort((lateral_m, level))]
+    # One sort by level, then by lateral position, which stays below LEVEL_STEP_M.
+    ordered = np.sort(level * LEVEL_STEP_M + lateral_m) - np.sort(level) * LEVEL_STEP_M
     count = np.bincount(level)
     start = np.cumsum(count) - count
     last = np.maximum(count - 1, 0)

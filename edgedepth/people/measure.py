@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Literal
@@ -15,8 +16,9 @@ from edgedepth.geometry.floor import FloorOptions, fit_floor
 from edgedepth.geometry.height import HeightOptions, measure_height
 from edgedepth.geometry.measurement import HeightMeasurement, Measurement
 from edgedepth.geometry.plane import FloorPlane
+from edgedepth.geometry.scale import Scale, scale_from_floor
 from edgedepth.people.base import Candidate, PersonFinder
-from edgedepth.people.gates import require_alone, require_whole_head, top_hole_m
+from edgedepth.people.gates import require_alone, require_box_agrees, require_whole_head, top_hole_m
 from edgedepth.people.mapping import GridMap
 from edgedepth.people.scene import Scene
 from edgedepth.people.silhouette import Silhouette, silhouettes
@@ -28,12 +30,13 @@ DepthOrigin = Literal["sensor", "model"]
 
 SENSOR_HEIGHT_OPTIONS = HeightOptions()
 """A calibrated depth sensor: half a percent of scale, noise that grows with the square of depth."""
-MODEL_HEIGHT_OPTIONS = HeightOptions(scale_sigma=0.08, noise_per_m=0.01, edge_sigma_px=1.5)
+MODEL_HEIGHT_OPTIONS = HeightOptions(scale_sigma=0.1, noise_per_m=0.01, edge_sigma_px=1.5, max_lean_deg=10.0)
 """A monocular network that was given no reference: published metric models err by 5 to 10 % of scale in rooms they have
-not seen; edges are as wide as a pixel of the network."""
-REFERENCED_SCALE_SIGMA = 0.01
-"""What is left of a network's scale error at a person after the floor was scaled to a known camera height: spatially
-correlated error of one to two percent (simulation: 0.8 cm of 1.1 m, 1.9 cm of 1.75 m)."""
+not seen; edges are a pixel of the network wide. Standing people lean by less than 6 degrees, so a crowd that leans is
+a floor that is tilted."""
+REFERENCED_SCALE_SIGMA = 0.03
+"""What is left of a network's scale error at a person after its floor was scaled: depth errs together over regions, by
+one to two percent in the best networks and more in small ones. Give ``options`` when it was measured."""
 
 
 class HeightMeter:
@@ -103,21 +106,26 @@ class HeightMeter:
         grid = GridMap(frame, depth)
         if self._camera_height_m is None and self._scale is None:
             depth.depth_m  # noqa: B018  raises NotMetricError now, whether or not anybody is in view
-        source = "sensor" if origin == "sensor" else "model"
-        factor = 1.0
+        unscaled = Scale(1.0, 0.0, origin)
+        known = None
         if self._scale is not None:
-            depth, factor, source = depth.scaled(self._scale), self._scale, "given"
+            known = Scale(self._scale, self._scale_sigma, "given")
+            depth = depth.scaled(known.factor)
         try:
             floor = self._floor or fit_floor(depth, up=frame.up or self._up, options=self._floor_options)
         except MeasurementRefused as refusal:
             if depth.kind not in (DepthKind.METRIC, DepthKind.RELATIVE_DEPTH):
                 raise
-            return self._without_floor(frame, depth, f"{refusal.reason}: {refusal}", (factor, source))
+            return self._without_floor(frame, depth, f"{refusal.reason}: {refusal}", known or unscaled)
         if self._camera_height_m is not None:
-            factor, source = self._camera_height_m / floor.offset_m, "camera_height"
-            depth, floor = depth.scaled(factor), _scaled_floor(floor, factor)
-        people = self._people(frame, depth, floor, grid, self._error_model(origin))
-        return Measurement(floor, people, scale=factor, scale_source=source)
+            known = scale_from_floor(floor, self._camera_height_m, camera_height_sigma_m=self._camera_height_sigma_m)
+            depth, floor = depth.scaled(known.factor), _scaled_floor(floor, known.factor)
+        found = self._finder.find(frame, depth, floor)
+        people = _measured(
+            found, depth, floor, grid, is_model=origin == "model", options=self._error_model(origin, known)
+        )
+        scale = known or unscaled
+        return Measurement(floor, people, scale=scale.factor, scale_source=scale.source)
 
     def replica(self) -> HeightMeter:
         """The same meter with a replica of its finder, for use from another thread."""
@@ -138,48 +146,52 @@ class HeightMeter:
             )
         return DepthMap(depth.values, depth.kind, frame.intrinsics.for_size(*depth.size_wh))
 
-    def _error_model(self, origin: DepthOrigin) -> HeightOptions:
+    def _error_model(self, origin: DepthOrigin, known: Scale | None) -> HeightOptions:
         """The origin's, with the scale error of the reference when there is one."""
-        options = self._options or (SENSOR_HEIGHT_OPTIONS if origin == "sensor" else MODEL_HEIGHT_OPTIONS)
-        if self._options is not None or (self._scale is None and self._camera_height_m is None):
+        if self._options is not None:
+            return self._options
+        options = SENSOR_HEIGHT_OPTIONS if origin == "sensor" else MODEL_HEIGHT_OPTIONS
+        if known is None:
             return options
         left = REFERENCED_SCALE_SIGMA if origin == "model" else 0.0
-        if self._camera_height_m is not None:
-            return replace(options, scale_sigma=math.hypot(left, self._camera_height_sigma_m / self._camera_height_m))
-        return replace(options, scale_sigma=math.hypot(left, self._scale_sigma))
+        return replace(options, scale_sigma=math.hypot(left, known.sigma))
 
-    def _without_floor(self, frame: Frame, depth: DepthMap, reason: str, scale: tuple[float, str]) -> Measurement:
+    def _without_floor(self, frame: Frame, depth: DepthMap, reason: str, scale: Scale) -> Measurement:
         """People may still be seen; none of them can be measured."""
         try:
             found = self._finder.find(frame, depth if depth.is_metric else None, None)
         except MeasurementRefused:
             found = ()
         people = tuple(_refused(candidate, f"no_floor: {reason.split(': ', 1)[-1]}") for candidate in found)
-        return Measurement(None, people, floor_refused=reason, scale=scale[0], scale_source=scale[1])
+        return Measurement(None, people, floor_refused=reason, scale=scale.factor, scale_source=scale.source)
 
-    def _people(
-        self, frame: Frame, depth: DepthMap, floor: FloorPlane, grid: GridMap, options: HeightOptions
-    ) -> tuple[HeightMeasurement, ...]:
-        found = self._finder.find(frame, depth, floor)
-        if not found:
-            return ()
-        scene = Scene.build(depth, floor)
-        outlines = silhouettes([grid.box(c.box_xywh) for c in found], scene)
-        # The floor is not fitted again without the people: their surfaces do not face up, and taking them out moves the
-        # heights of real frames by less than a millimetre.
-        people = [_Person(c, outline, grid) for c, outline in zip(found, outlines, strict=True)]
-        masks = [person.mask for person in people]
-        return tuple(
-            person.measure(masks[:i] + masks[i + 1 :], scene, depth, options) for i, person in enumerate(people)
-        )
+
+def _measured(
+    found: Sequence[Candidate],
+    depth: DepthMap,
+    floor: FloorPlane,
+    grid: GridMap,
+    *,
+    is_model: bool,
+    options: HeightOptions,
+) -> tuple[HeightMeasurement, ...]:
+    if not found:
+        return ()
+    scene = Scene.build(depth, floor)
+    # The floor is not fitted again without the people: their surfaces do not face up, and taking them out moves the
+    # heights of real frames by a millimetre at most.
+    outlines = silhouettes([grid.box(c.box_xywh) for c in found], scene)
+    people = [_Person(c, outline, grid, is_model=is_model) for c, outline in zip(found, outlines, strict=True)]
+    masks = [person.mask for person in people]
+    return tuple(person.measure(masks[:i] + masks[i + 1 :], scene, depth, options) for i, person in enumerate(people))
 
 
 class _Person:
     """One candidate on the depth map's grid."""
 
-    def __init__(self, candidate: Candidate, outline: Silhouette | None, grid: GridMap) -> None:
-        self.candidate = candidate
-        self.box_top = grid.box(candidate.box_xywh)[1]
+    def __init__(self, candidate: Candidate, outline: Silhouette | None, grid: GridMap, *, is_model: bool) -> None:
+        self.candidate, self.is_model = candidate, is_model
+        self.box_xywh = grid.box(candidate.box_xywh)
         # A mask that was given is taken as it is; else the outline from the box.
         self.open_top = candidate.mask is None and outline is not None and outline.open_top
         self.mask = grid.mask(candidate.mask) if candidate.mask is not None else outline.mask if outline else None
@@ -195,7 +207,9 @@ class _Person:
             )
         try:
             require_alone(self.mask, others)
-            require_whole_head(self.mask, scene.depth_m, box_top=self.box_top, open_top=self.open_top)
+            require_whole_head(self.mask, scene.depth_m, box_top=self.box_xywh[1], open_top=self.open_top)
+            if candidate.mask is None:
+                require_box_agrees(self.mask, scene.depth_m, self.box_xywh, feet_too=self.is_model)
         except MeasurementRefused as refusal:
             return _refused(candidate, f"{refusal.reason}: {refusal}")
         result = measure_height(

@@ -26,6 +26,8 @@ REACH_LATERAL_M, REACH_FORWARD_M = 0.75, 0.6
 FRAGMENT_REACH_M = 0.35
 """A piece that depth does not connect to the body (a head above a collar the sensor missed) may be this far off."""
 MIN_PIXELS = 60
+CORE_STEP_FROM = 200
+"""Rows of a box from which every second pixel of its core is plenty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +81,10 @@ def _find_body(box: Box, scene: Scene) -> _Body | None:
     """The body's axis: the most common distance in the middle of the box, and the middle of what is there."""
     x, y, w, h = box
     rows, cols = _window(box, scene.depth_m.shape)
+    step = 2 if h > CORE_STEP_FROM else 1
     core = (
-        slice(max(0, int(y + CORE_ROWS[0] * h)), max(1, int(y + CORE_ROWS[1] * h) + 1)),
-        slice(max(0, int(x + CORE_COLS[0] * w)), max(1, int(x + CORE_COLS[1] * w) + 1)),
+        slice(max(0, int(y + CORE_ROWS[0] * h)), max(1, int(y + CORE_ROWS[1] * h) + 1), step),
+        slice(max(0, int(x + CORE_COLS[0] * w)), max(1, int(x + CORE_COLS[1] * w) + 1), step),
     )
     solid = scene.solid[core]
     forward, lateral = scene.forward_m[core][solid], scene.lateral_m[core][solid]
@@ -101,10 +104,10 @@ def _outline(body: _Body, bodies: Sequence[_Body | None], scene: Scene) -> Silho
     with np.errstate(invalid="ignore"):
         mine = scene.solid[window] & (np.abs(lateral - body.lateral_m) < REACH_LATERAL_M)
         mine &= np.abs(forward - body.forward_m) < REACH_FORWARD_M
-        own = _offset2(lateral, forward, body)
-        for other in bodies:
-            if other is not None and other is not body and _touch(body, other):
-                mine &= own <= _offset2(lateral, forward, other)
+        rivals = [other for other in bodies if other is not None and other is not body and _touch(body, other)]
+        own = _offset2(lateral, forward, body) if rivals else np.float32(0)
+        for other in rivals:
+            mine &= own <= _offset2(lateral, forward, other)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         (mine & ~scene.breaks[window]).view(np.uint8), connectivity=4
     )
