@@ -5,7 +5,9 @@ OpenCV's wheels are built without GStreamer, so it is used directly; importing t
 
 from __future__ import annotations
 
+import ctypes
 import time
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -53,6 +55,11 @@ _CAPS = f"video/x-raw,format={{{','.join(_FORMATS)}}}"
 @cache
 def gst() -> Any:
     """The GStreamer module, initialised. Raises MissingExtraError when PyGObject or GStreamer is not there."""
+    # GStreamer brings libunwind into the global scope, whose _Unwind_Resume then takes the place of libgcc's in every
+    # C++ library loaded later (onnxruntime, OpenVINO): the first exception inside one ends the process. First come,
+    # first served: let libgcc's be there first.
+    with suppress(OSError):
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
     gi = require("gi", "gstreamer", note=_SYSTEM_PACKAGES)
     try:
         for namespace in ("Gst", "GstApp", "GstVideo"):
