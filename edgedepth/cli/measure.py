@@ -15,7 +15,7 @@ from edgedepth.cli import options as opt
 from edgedepth.cli.app import console, print_json
 from edgedepth.errors import InputError
 from edgedepth.geometry.measurement import Measurement
-from edgedepth.geometry.pointcloud import PointCloud, write_pcd, write_ply
+from edgedepth.geometry.pointcloud import PointCloud
 from edgedepth.intrinsics_io import load_intrinsics
 from edgedepth.output import atomic_output
 from edgedepth.people import GivenPeople
@@ -27,7 +27,7 @@ from edgedepth.types import DepthMap, Frame
 
 __all__ = ["measure"]
 
-_CLOUD_WRITERS = {".ply": write_ply, ".pcd": write_pcd}
+_CLOUD_WRITERS = {".ply": PointCloud.write_ply, ".pcd": PointCloud.write_pcd}
 
 
 def measure(
@@ -124,9 +124,7 @@ def _write_overlay(path: Path, result: Result) -> None:
 
 def _write_cloud(path: Path, frame: Frame, depth: DepthMap, measurement: Measurement) -> None:
     metric = depth if measurement.scale == 1 else depth.scaled(measurement.scale)
-    points = PointCloud.from_depth(metric, frame.image)
-    with atomic_output(path) as temporary:
-        _CLOUD_WRITERS[path.suffix.lower()](points, temporary)
+    _CLOUD_WRITERS[path.suffix.lower()](PointCloud.from_depth(metric, frame.image), path)
 
 
 def _print(measurement: Measurement) -> None:

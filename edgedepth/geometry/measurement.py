@@ -38,6 +38,11 @@ class HeightMeasurement:
     score: float = 1.0
     budget_m: tuple[tuple[str, float], ...] = ()
 
+    @property
+    def is_person(self) -> bool:
+        """False for what stands upright and has no person's shape."""
+        return self.label == "person"
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, rounded to a tenth of a millimetre and a tenth of a pixel."""
         return {
@@ -60,7 +65,7 @@ class Measurement:
 
     Attributes:
         floor: the plane people are measured from, or None.
-        people: one entry each, refused ones included.
+        people: one entry each, refused ones included; what only stands upright is labelled ``"upright_object"``.
         floor_refused: why there is no floor, as in HeightMeasurement.refused.
         scale: factor that was applied to the depth before measuring.
         scale_source: ``"sensor"``, ``"model"``, ``"camera_height"`` or ``"given"``.
@@ -73,7 +78,7 @@ class Measurement:
     scale_source: str = "model"
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON of ``edgedepth measure --json``."""
+        """The JSON of ``edgedepth measure --json``: ``people``, and apart from them the upright ``objects``."""
         floor = None
         if self.floor is not None:
             floor = {
@@ -91,7 +96,8 @@ class Measurement:
             "floor_refused": self.floor_refused,
             "scale": round(self.scale, 6),
             "scale_source": self.scale_source,
-            "people": [person.as_dict() for person in self.people],
+            "people": [found.as_dict() for found in self.people if found.is_person],
+            "objects": [found.as_dict() for found in self.people if not found.is_person],
         }
 
 
