@@ -173,7 +173,9 @@ def _peaks(outline: NDArray[np.float32]) -> list[int]:
     """Positions of the maxima that stand HEAD_PROMINENCE_M above the lowest place between them and any higher one."""
     spacing = max(1, round(HEAD_SPACING_M / PROFILE_BIN_M))
     kept: list[int] = []
-    for candidate in np.argsort(-outline, kind="stable"):
+    around = np.pad(outline, 1, constant_values=-1)
+    summits = np.flatnonzero((outline >= around[:-2]) & (outline > around[2:]))
+    for candidate in summits[np.argsort(-outline[summits], kind="stable")]:
         top = outline[candidate]
         if top < HEIGHT_M[0]:
             break
