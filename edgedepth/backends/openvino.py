@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -65,7 +67,24 @@ def _core() -> Any:
     Core dies. With two Cores that do not die in reverse order the thread is left with freed memory as its signal
     stack, and the next signal (Ctrl-C) is a segmentation fault. Seen with OpenVINO 2026.4.
     """
-    return require("openvino", "openvino").Core()
+    with _no_telemetry():
+        return require("openvino", "openvino").Core()
+
+
+@contextmanager
+def _no_telemetry() -> Iterator[None]:
+    """Importing openvino sends a usage event over the network, from a fork, unasked. Nobody expects that of a camera.
+
+    It does without where its telemetry package is not installed, so here it seems not to be.
+    """
+    if "openvino_telemetry" in sys.modules:  # the program uses it by itself
+        yield
+        return
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["openvino_telemetry"]
 
 
 class OpenVinoBackend:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
 import sys
 from pathlib import Path
 
@@ -164,6 +165,23 @@ def test_networks_that_come_and_go_leave_the_signal_stack_alone(realdata: Path) 
     second.close()
     seen.append(signal_stack())
     assert len(set(seen)) == 1
+
+
+def test_openvino_does_not_call_home(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    script = """
+import sys
+from edgedepth.backends import open_backend
+try:
+    open_backend(sys.argv[1], name="openvino")
+finally:
+    assert "openvino" in sys.modules
+    print([name for name in sys.modules if "telemetry" in name and "ovc" not in name])
+"""
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(b"damaged")
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_cores_are_the_quota_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
