@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import MeasurementRefused
+from edgedepth.people.scene import Scene, quantiles
 
-__all__ = ["require_alone", "require_box_agrees", "require_whole_head", "top_hole_m"]
+__all__ = ["require_alone", "require_box_agrees", "require_standing", "require_whole_head", "top_hole_m"]
 
 Mask = NDArray[np.bool_]
 
 BORDER_PIXELS = 2
 MAX_SHARED = 0.1
+MIN_SLENDERNESS = 1.5
 # Detectors put a box's upper edge within 4 % of its height; a head that depth has lost is 13 % of a body or more.
 MAX_MISSING_TOP, MAX_MISSING_BOTTOM = 0.1, 0.12
 
@@ -91,6 +93,22 @@ def require_box_agrees(
             "silhouette_unclear",
             f"the body should stand on the floor at the box's lower edge and by depth and floor it does {missing:.0%} "
             "of the box above it; depth and floor contradict the image",
+        )
+
+
+def require_standing(mask: Mask, scene: Scene) -> None:
+    """Refuses (``not_upright``) who is hardly taller than wide: lying, crawling, or several people in one outline.
+
+    The middle 80 % of the silhouette's width and depth count, so arms held out do not.
+    """
+    (tall_m,) = quantiles(scene.height_m[mask], 1.0)
+    spreads = [quantiles(axis[mask], 0.1, 0.9) for axis in (scene.lateral_m, scene.forward_m)]
+    wide_m = max(high - low for low, high in spreads)
+    if tall_m < MIN_SLENDERNESS * wide_m:
+        raise MeasurementRefused(
+            "not_upright",
+            f"a standing person is at least {MIN_SLENDERNESS:g} times as tall as wide, found {tall_m:.2f} m by "
+            f"{wide_m:.2f} m; stand up, apart from others",
         )
 
 

@@ -17,8 +17,8 @@ from edgedepth.geometry.height import HeightOptions, measure_height
 from edgedepth.geometry.measurement import HeightMeasurement, Measurement
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.scale import Scale, scale_from_floor
-from edgedepth.people.base import Candidate, PersonFinder
-from edgedepth.people.gates import require_alone, require_box_agrees, require_whole_head, top_hole_m
+from edgedepth.people.base import PERSON, Candidate, PersonFinder
+from edgedepth.people.gates import require_alone, require_box_agrees, require_standing, require_whole_head, top_hole_m
 from edgedepth.people.mapping import GridMap
 from edgedepth.people.scene import Scene
 from edgedepth.people.silhouette import Silhouette, silhouettes
@@ -208,6 +208,8 @@ class _Person:
         try:
             require_alone(self.mask, others)
             require_whole_head(self.mask, scene.depth_m, box_top=self.box_xywh[1], open_top=self.open_top)
+            if candidate.label == PERSON:
+                require_standing(self.mask, scene)
             if candidate.mask is None:
                 require_box_agrees(self.mask, scene.depth_m, self.box_xywh, feet_too=self.is_model)
         except MeasurementRefused as refusal:
