@@ -64,7 +64,9 @@ def plain(job: dict[str, Any]) -> dict[str, Any]:
         before_ns = time.perf_counter_ns()
         ok, bgr = capture.read()
         if not ok:
-            raise SystemExit(f"{job['video']} has fewer than {n + 1} frames; give a smaller --frames")
+            raise SystemExit(
+                f"{job['video']} has {n} frames, {WARM_UP_FRAMES} go for warming up; give a smaller --frames"
+            )
         image = cv2.resize(bgr, (spec.width, spec.height))
         if spec.color == "RGB":
             image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
