@@ -174,7 +174,7 @@ def test_a_failing_run_leaves_no_file(edgedepth: Cli, pair: tuple[Path, Path], t
         (["--boxes", "1,2,3"], ("x,y,w,h",)),
         (["--boxes", "1,2,3,4", "--detector", "geometric"], ("one of them",)),
         (["--boxes", "500,500,20,20"], ("outside",)),
-        (["--camera-height", "-1"], ("camera height",)),
+        (["--camera-height", "-1"], ("camera_height_m",)),
         (["--scale", "2"], ("--model",)),
         (["--cloud", "points.xyz"], (".ply",)),
     ],
