@@ -80,7 +80,7 @@ BAND_HALF_WIDTH_M = 0.04
 BAND_DEPTH_M = 0.05
 # The outermost two rows of a silhouette mix head and background.
 SKIPPED_ROWS = 2
-OBJECT_ROWS = 4
+OBJECT_ROWS = 6
 # Of the upper outline of a head, h = -bend x^2: c / (2 a^2) with semi-axes of 0.11 m up and 0.08 m across.
 USUAL_BEND_PER_M = 8.5
 
@@ -99,7 +99,7 @@ def find_crown(
     Args:
         depth_m: float32 H x W.
         clean: bool H x W, the person's pixels whose depth can be trusted.
-        head: None for something that is not a head: then the depth of the first rows is the rim's.
+        head: None for something that is not a head: then the depth of the first rows is carried straight to the rim.
 
     Raises:
         MeasurementRefused: ``crown_depth_missing``.
@@ -137,9 +137,11 @@ def find_crown(
     drop = apex.bend_per_m * (ranges * (rays @ axes.right) - apex.at) ** 2
     below = ranges * ((touching - rays) @ rising) - drop * math.cos(elevation)
 
-    b = 0.0
-    rim_range, deficit = float(np.median(ranges)), 0.0
-    if head is not None:
+    b, deficit = 0.0, 0.0
+    if head is None:
+        # The front or the top of a box: a plane, whose inverse depth is linear across the image.
+        rim_range = 1 / float(np.polyfit(below, 1 / ranges, 1)[1])
+    else:
         seen_m = rim.half_width_px * near_z / intrinsics.fx
         across_m = seen_m if 0.05 < seen_m < 0.12 else head.across_m  # else hands, a hood, or the shoulders
         b, rim_range, deficit = _fit_head(_Band(ranges, below, drop, elevation), head, across_m)

@@ -21,6 +21,7 @@ SPIKE_WIDTH_M = 0.03
 SPIKE_HEIGHT_M = 0.01
 # A cap of a head above the level where it is 10 cm wide is at most 3 cm high.
 CAP_HEIGHT_M = 0.045
+HEAD_REACH_M = 0.08
 MIN_HEAD_COLUMNS = 6
 
 
@@ -74,7 +75,8 @@ def find_rim(mask: Mask, unknown: Mask, pixel_m: float) -> Rim:
     top = np.where(top - highest <= SPIKE_HEIGHT_M / pixel_m, highest, top)
     cap_px = CAP_HEIGHT_M / pixel_m
     # A column whose own pixels begin far below is all gap; one that rises far above is an arm.
-    is_head = (top_wide - top <= cap_px) & (mask[top, columns])
+    # Columns whose edge lies well below the highest level of a head's width are shoulders.
+    is_head = (top_wide - top <= cap_px) & mask[top, columns] & (top <= top_wide.min() + HEAD_REACH_M / pixel_m)
     columns, top = columns[is_head], top[is_head]
     if len(columns) < MIN_HEAD_COLUMNS:
         raise MeasurementRefused("no_head", "the top of the silhouette is narrower than a head; lower the arms")
