@@ -74,6 +74,20 @@ def test_a_known_camera_height_sets_the_scale(render_scene, make_person, kind) -
     assert measurement.people[0].height_m == pytest.approx(1.75, abs=0.008)
 
 
+def test_the_scaled_floor_is_as_sure_as_one_of_metres(render_scene) -> None:
+    rendered = render_scene([])
+    z = rendered.depth.values * np.random.default_rng(1).normal(1, 0.003, rendered.depth.values.shape)
+    depth = DepthMap(z.astype(np.float32), DepthKind.METRIC, rendered.depth.intrinsics)
+    metres = HeightMeter(GivenPeople([])).measure(rendered.frame, depth).floor
+    half = with_kind(depth, DepthKind.RELATIVE_DEPTH, 0.5)
+    scaled = HeightMeter(GivenPeople([]), camera_height_m=1.3).measure(rendered.frame, half).floor
+    assert metres is not None
+    assert scaled is not None
+    head = np.array([0.0, 0.0, 2.5])
+    assert scaled.height_sigma_m(head) == pytest.approx(metres.height_sigma_m(head), rel=0.2)
+    assert scaled.inlier_rms_m == pytest.approx(metres.inlier_rms_m, rel=0.2)
+
+
 def test_a_given_scale_is_applied_and_its_sigma_counts(render_scene, make_person) -> None:
     rendered = render_scene([make_person(0.0, 2.4)])
     depth = with_kind(rendered.depth, DepthKind.RELATIVE_DEPTH, 0.5)
