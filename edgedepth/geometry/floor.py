@@ -47,7 +47,7 @@ class FloorOptions:
     inlier_of_height: float = 0.015
     min_pixels: int = 500
     min_share: float = 0.05
-    max_below: float = 0.3
+    max_below: float = 0.25
     min_flatness: float = 0.75
     min_extent_m: float = 1.0
     near_sigma_m: float = 0.7

@@ -94,6 +94,18 @@ def test_table_top_in_front_does_not_win() -> None:
     assert_is_floor(depth, 1.2, 20, 0)
 
 
+def test_table_top_is_no_floor_when_things_reach_below_it() -> None:
+    """A shiny floor gives no depth; the walls still go down past the table top, which is therefore not the lowest."""
+    depth = room(table=True, pitch_deg=10).values.copy()
+    height = depth[..., None] * rays() @ up_vector(10, 0) + 1.2
+    depth[np.abs(height) < 0.02] = np.nan
+    depth[:, :320][np.abs(height[:, :320] - 0.75) < 0.02] = np.nan
+    with pytest.raises(MeasurementRefused) as refused:
+        fit_floor(DepthMap(depth, DepthKind.METRIC, K))
+    assert refused.value.reason == "no_floor"
+    assert "beneath" in str(refused.value)
+
+
 def test_wall_alone_is_no_floor() -> None:
     with pytest.raises(MeasurementRefused) as refused:
         fit_floor(DepthMap(plane_depth(np.array([0, 0, -1.0]), 2.0).astype(np.float32), DepthKind.METRIC, K))

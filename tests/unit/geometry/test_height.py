@@ -89,7 +89,7 @@ def test_through_a_distorted_lens() -> None:
 
 def test_flying_pixels_do_not_lift_the_crown() -> None:
     rendering = view(camera_m=1.3)
-    noise = SensorNoise(sigma_per_m=0.0, hole_share=0.0, flying_share=0.7)
+    noise = SensorNoise(sigma_per_m=0.0, hole_share=0.0, flying_share=0.7, edge_px=4)
     depth_m = add_sensor_noise(rendering.depth_m, seed=1, noise=noise)
     assert abs(error_mm(rendering, depth_m=depth_m)) < 3.0  # seen from above, they sink
     low = view(camera_m=0.7, pitch_deg=5)
