@@ -36,7 +36,6 @@ class FloorOptions:
         min_flatness: of the level surface within three tolerances, the share within one: a slab cut out of clutter or a
             slope has 0.33, a floor whose noise is as large as the tolerance 0.68.
         min_extent_m: a floor is at least this long or wide (metric depth only); a table top seen close is not.
-        near_sigma_m: reach of the weight around ``near_m``.
         seed: of the random hypotheses. The same input gives the same plane.
     """
 
@@ -50,7 +49,6 @@ class FloorOptions:
     max_below: float = 0.25
     min_flatness: float = 0.75
     min_extent_m: float = 1.0
-    near_sigma_m: float = 0.7
     hypotheses: int = 96
     seed: int = 0
 
@@ -79,7 +77,6 @@ def fit_floor(
     *,
     up: Vector | None = None,
     exclude: NDArray[np.bool_] | None = None,
-    near_m: Vector | None = None,
     options: FloorOptions = DEFAULTS,
 ) -> FloorPlane:
     """The floor plane of a depth map.
@@ -92,7 +89,6 @@ def fit_floor(
         depth: metres, or relative depth: then the plane's lengths are in the map's own unit.
         up: unit vector opposite to gravity in the camera frame, from an IMU. Without it -y and a wide gate are taken.
         exclude: bool H x W, pixels that are not floor (people).
-        near_m: a point, such as a person's feet; floor near it weighs more (Gaussian, ``near_sigma_m``).
         options: thresholds.
 
     Raises:
@@ -120,8 +116,7 @@ def fit_floor(
     blocks = fit_local_planes(depth.values, depth.intrinsics, exclude=exclude)
     search = _Search(blocks, prior, gate_deg, options, depth.is_metric)
     plane = search.best()
-    weight = None if near_m is None else _near(blocks.points, near_m, options.near_sigma_m)
-    plane = search.refine(plane.m, POLISH, weight) or plane
+    plane = search.refine(plane.m, POLISH) or plane
     return search.as_floor(plane)
 
 
@@ -132,12 +127,6 @@ def _unit(vector: Vector) -> NDArray[np.float64]:
             f"up must be a unit vector of three numbers, found {vector}; normalise the accelerometer first"
         )
     return np.asarray(v / np.linalg.norm(v))
-
-
-def _near(points: NDArray[np.float32], near_m: Vector, sigma_m: float) -> NDArray[np.float64]:
-    squared = ((points - np.asarray(near_m, np.float32)) ** 2).sum(axis=1, dtype=np.float64)
-    # The far floor keeps a little say, or a small patch would be free to tilt.
-    return np.asarray(np.exp(-0.5 * squared / sigma_m**2) + 0.02)
 
 
 def _tukey(residual: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -191,9 +180,7 @@ class _Search:
             )
         return max(level, key=lambda p: p.support - p.below)
 
-    def refine(
-        self, m: NDArray[np.float64], rounds: tuple[float, ...], weight: NDArray[np.float64] | None = None
-    ) -> _Plane | None:
+    def refine(self, m: NDArray[np.float64], rounds: tuple[float, ...]) -> _Plane | None:
         """Least squares on the level blocks near the plane: a round for each tolerance factor, robust from 1 on."""
         for looseness in rounds:
             inliers = self._inliers(m, looseness)
@@ -201,8 +188,9 @@ class _Search:
                 return None
             A, q = self.blocks.rays[inliers].astype(np.float64), self.blocks.inverse_depth[inliers].astype(np.float64)
             W = _tukey(q + A @ m) if looseness <= 1 else np.ones(len(q))
-            if weight is not None:
-                W *= weight[inliers]
+            # Height over the plane is Z (q + A m) / |m|: distances to the plane count, the far floor's as well. Equal
+            # weights in inverse depth would be right for random noise alone, and it averages out; a sensor's warp not.
+            W *= self.blocks.points[inliers, 2].astype(np.float64) ** 2
             try:
                 m = np.asarray(-np.linalg.solve((A * W[:, None]).T @ A, A.T @ (W * q)), np.float64)
             except np.linalg.LinAlgError:

@@ -39,6 +39,10 @@ REFERENCED_SCALE_SIGMA = 0.03
 one to two percent in the best networks and more in small ones. Give ``options`` when it was measured."""
 
 
+FITTED = "depth"
+"""``FloorPlane.source`` of a plane that was fitted here and may be refined; a given one is taken as it is."""
+
+
 class HeightMeter:
     """Floor, people and their heights in one frame. Keeps nothing between frames; one thread at a time.
 
@@ -217,7 +221,7 @@ class _Person:
         result = measure_height(
             depth,
             self.mask,
-            scene.floor,
+            scene.floor_under(self.mask) if scene.floor.source == FITTED else scene.floor,
             box_xywh=candidate.box_xywh,
             label=candidate.label,
             score=candidate.score,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,11 @@ __all__ = ["Scene", "depth_step_m", "quantiles"]
 
 SOLID_ABOVE_FLOOR_M = 0.08
 """Lower points may be the floor: three times the noise of a structured-light sensor at 3 m."""
+FLOOR_WITHIN_M, FLOOR_WITHIN_SHARE = 0.03, 0.015
+"""A pixel is floor within the larger of 3 cm and 1.5 % of its depth: one and a half tolerances of the floor fit."""
+FEET_REACH_M = 0.2
+MIN_FLOOR_WEIGHT = 40.0
+"""As many pixels right at the feet, or more of them farther off."""
 
 
 def depth_step_m(depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -93,6 +98,28 @@ class Scene:
             floor=floor,
             pixel_rad=stride / depth.intrinsics.f_px,
         )
+
+    def floor_under(self, mask: NDArray[np.bool_]) -> FloorPlane:
+        """The floor moved to where depth shows it around one person's feet, its normal kept.
+
+        Depth of real sensors is warped by some millimetres over a room, which no plane follows; what a person stands
+        on is the floor beside the feet: the mean height of floor pixels, with Gaussian weights around the body's place.
+        The plane stays where it is when next to no floor is seen there.
+
+        Args:
+            mask: bool H x W, the person.
+        """
+        stride = (slice(None, None, 2), slice(None, None, 2))
+        height, depth = self.height_m[stride], self.depth_m[stride]
+        with np.errstate(invalid="ignore"):
+            is_floor = (np.abs(height) < np.maximum(FLOOR_WITHIN_M, FLOOR_WITHIN_SHARE * depth)) & ~mask[stride]
+        lateral = self.lateral_m[stride][is_floor] - np.nanmedian(self.lateral_m[mask])
+        forward = self.forward_m[stride][is_floor] - np.nanmedian(self.forward_m[mask])
+        weight = np.exp(-0.5 * (lateral**2 + forward**2) / FEET_REACH_M**2)
+        total = float(weight.sum())
+        if total < MIN_FLOOR_WEIGHT:
+            return self.floor
+        return replace(self.floor, offset_m=self.floor.offset_m - float(weight @ height[is_floor]) / total)
 
     def components(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Depth-continuous surfaces above the floor: labels H x W (0 = none), and per label x, y, w, h, area."""

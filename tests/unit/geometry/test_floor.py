@@ -208,22 +208,6 @@ def test_excluded_pixels_have_no_say() -> None:
     assert floor.camera_height_m == pytest.approx(1.2, abs=1e-4)
 
 
-def test_floor_near_the_feet_weighs_more() -> None:
-    """A floor that slopes down by 3 % beyond 2.8 m: with the feet at 2 m, the level part is wanted."""
-    up = up_vector(20, 0)
-    forward = np.array([0, math.sin(math.radians(-20)), math.cos(math.radians(20))])
-    slope = (up + 0.03 * forward) / math.hypot(1, 0.03)
-    edge = 2.8 * forward - 1.2 * up
-    level = plane_depth(up, 1.2)
-    depth = np.where(level * (rays() @ forward) < 2.8, level, plane_depth(slope, float(-slope @ edge)))
-    depth = np.where(depth < 8, depth, np.nan).astype(np.float32)
-    feet = 2 * forward - 1.2 * up
-    plain = fit_floor(DepthMap(depth, DepthKind.METRIC, K))
-    near = fit_floor(DepthMap(depth, DepthKind.METRIC, K), near_m=tuple(feet))
-    assert abs(near.height_of(feet)) < 0.001
-    assert abs(plain.height_of(feet)) > 0.002
-
-
 def test_covariance_predicts_the_scatter_of_the_floor() -> None:
     """Independent pixel noise averaged over blocks: the claimed sigma must not be smaller than what happens."""
     clean = room(pitch_deg=15).values
