@@ -114,8 +114,8 @@ def open_estimator(
     return SensorDepth()
 
 
-def make_finder(detector: str | None, *, backend: str | None = None) -> PersonFinder:
-    """``geometric`` (also the default), or a detector network.
+def make_finder(detector: str | None, options: BackendOptions | None = None) -> PersonFinder:
+    """``geometric`` (also the default), or a detector network opened with ``options``.
 
     Raises:
         InputError: not a file.
@@ -124,7 +124,7 @@ def make_finder(detector: str | None, *, backend: str | None = None) -> PersonFi
         return GeometricFinder()
     if not Path(detector).is_file():
         raise InputError(f"no detector at {detector}; expected a YOLOX or FastestDet .onnx file, or {GEOMETRIC}")
-    return DetectorFinder(open_backend(detector, BackendOptions(), name=backend))
+    return DetectorFinder(open_backend(detector, options))
 
 
 def make_meter(

@@ -74,16 +74,16 @@ def run(
     metric = opt.parse_scale(scale)
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source, SourceOptions(intrinsics=intrinsics, loop=loop)))
+        options = stream_options(opened, workers=workers)
         estimator = stack.enter_context(
             opt.open_estimator(
-                model, spec, backend,
-                options=stream_options(opened, workers=workers), scale=metric, allow_untrained=allow_untrained,
+                model, spec, backend, options=options, scale=metric, allow_untrained=allow_untrained
             )
         )  # fmt: skip
         meter = None
         if height:
             meter = opt.make_meter(
-                estimator, opt.make_finder(detector), camera_height_m=camera_height, scaled=metric is not None
+                estimator, opt.make_finder(detector, options), camera_height_m=camera_height, scaled=metric is not None
             )
             stack.callback(meter.close)
         elif camera_height is not None:
