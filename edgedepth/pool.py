@@ -34,7 +34,7 @@ class ArrayPool:
         memory = None
         while memory is None or len(memory) != size:  # of another size: the stream changed its resolution
             try:
-                memory = self._idle.popleft()
+                memory = self._idle.pop()  # the latest back: still in the cache
             except IndexError:
                 memory = bytearray(size)
         # A view of a view refers to the array that owns the memory. Here that is no array, so views refer to this one.

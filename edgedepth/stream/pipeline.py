@@ -100,8 +100,8 @@ class Pipeline:
             self._inbox = LatestSlot()
             self._outbox = OrderedOutbox[_Done | BaseException](self._workers)
         else:
-            # Enough waiting frames that neither the decoder nor a worker idles when one frame takes longer.
-            self._inbox = WaitingQueue(2 * self._workers)
+            # One ahead for every worker: none of them idles, and no frame waits until it has left the cache.
+            self._inbox = WaitingQueue(self._workers)
             self._outbox = OrderedOutbox[_Done | BaseException](2 * self._workers)
         self._pool = ArrayPool(keep=4 * self._workers + 4)
         self._lock = threading.Lock()
