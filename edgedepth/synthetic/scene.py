@@ -154,9 +154,9 @@ class Person:
         parts: list[tuple[Triple, Triple, float, Color, bool]] = [
             ((0, 0, H - head[2]), head, 0.0, skin, True),
             ((0, 0, chin), (0.032 * H, 0.035 * H, 0.05 * H), 0.0, skin, False),
-            ((0, 0, 0.785 * H), (0.125 * H, 0.052 * H, 0.04 * H), 0.0, self.shirt, False),
-            ((0, 0, 0.665 * H), (0.1 * H, 0.065 * H, 0.15 * H), 0.0, self.shirt, False),
-            ((0, 0, 0.505 * H), (0.088 * H, 0.066 * H, 0.08 * H), 0.0, self.trousers, False),
+            ((0, 0, 0.785 * H), (0.125 * H, 0.078 * H, 0.05 * H), 0.0, self.shirt, False),
+            ((0, 0, 0.665 * H), (0.1 * H, 0.088 * H, 0.16 * H), 0.0, self.shirt, False),
+            ((0, 0, 0.505 * H), (0.09 * H, 0.082 * H, 0.09 * H), 0.0, self.trousers, False),
         ]
         for side, angle in ((-1, swing), (1, -swing)):
             ahead, drop = math.sin(angle), math.cos(angle)
@@ -208,9 +208,9 @@ def default_scene(width: int = 640, height: int = 480) -> Scene:
     return Scene(
         camera=Camera(intrinsics, height_m=1.35, pitch_deg=8.0),
         people=(
-            Person(1.75, waypoints_m=((-0.9, 3.0), (0.9, 3.0), (0.5, 3.9), (-0.8, 3.8)), speed_m_s=0.8),
+            Person(1.75, waypoints_m=((-1.0, 2.8), (-0.6, 4.3), (0.1, 2.9)), speed_m_s=0.8),
             Person(
-                1.10, waypoints_m=((0.9, 2.5), (-0.7, 2.4), (0.1, 3.4)), speed_m_s=0.55,
+                1.10, waypoints_m=((0.9, 2.2), (0.5, 3.6), (1.1, 2.9)), speed_m_s=0.55,
                 shirt=(200, 90, 60), trousers=(70, 95, 130), hair=(130, 85, 40),
             ),
         ),
