@@ -37,19 +37,26 @@ Mask = NDArray[np.bool_]
 class HeadModel:
     """What is known of heads before seeing one; adults and children of school age, any direction of view.
 
-    Heads are about 0.19 m long and 0.15 m wide; what is width from the front is depth from the side, so the two
-    semi-axes add up to about 0.17 m whichever way the head is turned.
+    Heads are about 0.19 m long and 0.15 m wide (0.18 m and 0.14 m at five years); what is width from the front is depth
+    from the side, so the two semi-axes add up to about 0.17 m whichever way the head is turned.
 
     Attributes:
-        sum_m, sum_sigma_m: semi-axis across plus semi-axis along the view, and its spread between people.
+        sum_m, sum_sigma_m: semi-axis across plus semi-axis along the view of an adult of 1.75 m, and its spread between
+            people of one stature.
+        sum_per_m: how much that sum grows with stature.
         height_ratio: vertical semi-axis over that sum.
         across_m: semi-axis across where it cannot be seen.
     """
 
     sum_m: float = 0.168
     sum_sigma_m: float = 0.012
+    sum_per_m: float = 0.012
     height_ratio: float = 0.62
     across_m: float = 0.08
+
+    def sum_at(self, stature_m: float) -> float:
+        """The sum of the semi-axes expected of someone of that stature, metres."""
+        return self.sum_m + self.sum_per_m * (min(max(stature_m, 0.7), 1.9) - 1.75)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +151,9 @@ def find_crown(
     else:
         seen_m = rim.half_width_px * near_z / intrinsics.fx
         across_m = seen_m if 0.05 < seen_m < 0.12 else head.across_m  # else hands, a hood, or the shoulders
-        b, rim_range, deficit = _fit_head(_Band(ranges, below, drop, elevation), head, across_m)
+        b, rim_range, deficit = _fit_head(
+            _Band(ranges, below, drop, elevation), head, head.sum_at(apex.height) - across_m, across_m
+        )
     point = touching * rim_range
     return Crown(
         point_m=point,
@@ -253,13 +262,12 @@ class _Band:
         return self.ranges - k * (t * e[:, None] - L[:, None] * np.sqrt(1 - t * t)), e, c - c * c * cos / p
 
 
-def _fit_head(band: _Band, head: HeadModel, across_m: float) -> tuple[float, float, float]:
+def _fit_head(band: _Band, head: HeadModel, expected: float, across_m: float) -> tuple[float, float, float]:
     """(b, range of the rim, deficit): the semi-axis along the view that explains how depth falls away under the rim.
 
     One unknown on a grid, held by the prior; the range is then a median. Neighbouring pixels err together, so the
     data count as one value per 5 x 5 pixels, each as noisy as the best fit leaves it.
     """
-    expected = head.sum_m - across_m
     grid = expected + head.sum_sigma_m * np.linspace(-3, 3, 25)
     grid = grid[grid > 0.04]
     c = head.height_ratio * (across_m + grid)
