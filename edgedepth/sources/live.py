@@ -92,13 +92,13 @@ class LiveSource(GrabberSource):
         deadline_s = time.monotonic() + timeout_s
         with self._news:
             while True:
+                if self._stop.is_set():  # first: the capture thread may fill the slot once more while it is closed
+                    raise EndOfStream(f"{self._uri} was closed")
                 frame, self._slot = self._slot, None
                 if frame is not None:
                     if time.monotonic_ns() - frame.timestamp_ns <= self._options.max_age_s * 1e9:
                         return frame
                     self._dropped += 1
-                if self._stop.is_set():
-                    raise EndOfStream(f"{self._uri} was closed")
                 if self._end is not None:
                     raise self._end
                 left_s = deadline_s - time.monotonic()

@@ -34,6 +34,7 @@ class OrderedSource(GrabberSource):
         self._lock = threading.Lock()
         self._closed = False
         self._sequence = 0
+        self._given_this_lap = False
 
     def read(self, timeout_s: float) -> Frame:
         """See Source.read. An invalid frame keeps its place: its sequence number is skipped."""
@@ -41,20 +42,27 @@ class OrderedSource(GrabberSource):
             if self._closed:
                 raise EndOfStream(f"{self._uri} was closed")
             try:
-                shot = self._grab(timeout_s)
-            except EndOfStream:
-                if not self._options.loop or not self._sequence or self._closed:
-                    raise
-                self._grabber.close()
-                self._grabber.open()
-                shot = self._grab(timeout_s)
-            except FrameTimeout:
+                shot = self._next(timeout_s)
+            except (EndOfStream, FrameTimeout):
                 raise
             except EdgeDepthError:
                 self._sequence += 1
                 raise
             self._sequence += 1
+            self._given_this_lap = True
             return self._frame(shot, self._sequence - 1)
+
+    def _next(self, timeout_s: float) -> Shot:
+        try:
+            return self._grab(timeout_s)
+        except EndOfStream:
+            # A lap without one good frame would be followed by another, for ever.
+            if not self._options.loop or not self._given_this_lap or self._closed:
+                raise
+        self._given_this_lap = False
+        self._grabber.close()
+        self._grabber.open()
+        return self._grab(timeout_s)
 
     def _grab(self, timeout_s: float) -> Shot:
         deadline_s = time.monotonic() + timeout_s

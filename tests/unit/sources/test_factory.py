@@ -184,6 +184,25 @@ def test_images_come_in_natural_order(tmp_path: Path) -> None:
         assert [number_of(source.read(1.0).image) for _ in range(3)] == [0, 1, 2]
 
 
+def test_loop_counts_broken_images_and_ends_when_all_are(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "shots", 2)
+    (folder / "shot_0.png").write_bytes(b"no image")
+    with open_source(folder, loop=True) as source:
+        for sequence in range(4):
+            if sequence % 2:
+                assert source.read(1.0).sequence == sequence
+            else:
+                with pytest.raises(FrameInvalid):
+                    source.read(1.0)
+    (folder / "shot_1.png").write_bytes(b"no image either")
+    with open_source(folder, loop=True) as source:
+        for _ in range(2):
+            with pytest.raises(FrameInvalid):
+                source.read(1.0)
+        with pytest.raises(EndOfStream):
+            source.read(1.0)
+
+
 def test_loop_starts_again_and_keeps_counting(tmp_path: Path) -> None:
     with open_source(write_video(tmp_path / "a.mp4", 3), loop=True) as source:
         frames = [source.read(1.0) for _ in range(7)]

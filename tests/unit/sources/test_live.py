@@ -150,6 +150,22 @@ def test_stream_that_falls_behind_is_dropped_then_reopened() -> None:
         until(lambda: device.opened == 1)
 
 
+def test_a_frame_that_comes_while_it_is_closed_is_not_handed_out() -> None:
+    hold = threading.Event()
+
+    def late() -> np.ndarray:
+        hold.wait(5)
+        return picture(0)
+
+    device = Device([late])
+    source = source_of(device)
+    threading.Timer(0.1, hold.set).start()
+    source.close()  # returns when the capture thread has ended, the frame in its slot
+    assert not device.is_open
+    with pytest.raises(EndOfStream):
+        source.read(1.0)
+
+
 def test_invalid_frames_are_skipped() -> None:
     with source_of(Device([FrameInvalid("torn"), picture(3)])) as source:
         assert source.read(1.0).sequence == 1
