@@ -101,8 +101,11 @@ def require_standing(mask: Mask, scene: Scene) -> None:
 
     The middle 80 % of the silhouette's width and depth count, so arms held out do not.
     """
-    (tall_m,) = quantiles(scene.height_m[mask], 1.0)
-    spreads = [quantiles(axis[mask], 0.1, 0.9) for axis in (scene.lateral_m, scene.forward_m)]
+    known = mask & np.isfinite(scene.depth_m)  # a mask that was given has pixels without depth
+    if not known.any():
+        return  # refused as ``no_depth`` when it is measured
+    (tall_m,) = quantiles(scene.height_m[known], 1.0)
+    spreads = [quantiles(axis[known], 0.1, 0.9) for axis in (scene.lateral_m, scene.forward_m)]
     wide_m = max(high - low for low, high in spreads)
     if tall_m < MIN_SLENDERNESS * wide_m:
         raise MeasurementRefused(

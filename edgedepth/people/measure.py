@@ -249,10 +249,13 @@ def _scaled_floor(floor: FloorPlane, factor: float) -> FloorPlane:
 
 
 def _with_hole(result: HeightMeasurement, hole_m: float) -> HeightMeasurement:
-    """The crown may lie anywhere in the hole above it (uniform): its spread is a term of the budget."""
+    """The crown may lie anywhere from the height found to the end of the hole above it (uniform).
+
+    The height found is the lower end, so the term of the budget is the root mean square distance from there.
+    """
     if result.height_m is None or result.sigma_m is None or hole_m <= 0:
         return result
-    hole_sigma_m = hole_m / math.sqrt(12)
+    hole_sigma_m = hole_m / math.sqrt(3)
     sigma_m = math.hypot(result.sigma_m, hole_sigma_m)
     return replace(
         result,

@@ -109,12 +109,15 @@ class Scene:
         Args:
             mask: bool H x W, the person.
         """
+        known = mask & np.isfinite(self.depth_m)
+        if not known.any():
+            return self.floor
         stride = (slice(None, None, 2), slice(None, None, 2))
         height, depth = self.height_m[stride], self.depth_m[stride]
         with np.errstate(invalid="ignore"):
             is_floor = (np.abs(height) < np.maximum(FLOOR_WITHIN_M, FLOOR_WITHIN_SHARE * depth)) & ~mask[stride]
-        lateral = self.lateral_m[stride][is_floor] - np.nanmedian(self.lateral_m[mask])
-        forward = self.forward_m[stride][is_floor] - np.nanmedian(self.forward_m[mask])
+        lateral = self.lateral_m[stride][is_floor] - np.median(self.lateral_m[known])
+        forward = self.forward_m[stride][is_floor] - np.median(self.forward_m[known])
         weight = np.exp(-0.5 * (lateral**2 + forward**2) / FEET_REACH_M**2)
         total = float(weight.sum())
         if total < MIN_FLOOR_WEIGHT:

@@ -61,7 +61,7 @@ def silhouettes(boxes_xywh: Sequence[Box], scene: Scene) -> list[Silhouette | No
     """One silhouette a box, in order; None where the box holds no surface that stands above the floor.
 
     Boxes may overlap: each pixel goes to the body whose axis is nearest on the floor, and depth steps separate the
-    rest. Boxes are in pixels of the scene's grid.
+    rest. Boxes are in pixels of the scene's grid, and may lie beside it where that shows a part of the frame.
     """
     bodies = [_find_body(box, scene) for box in boxes_xywh]
     return [None if body is None else _outline(body, bodies, scene) for body in bodies]
@@ -72,8 +72,8 @@ def _window(box: Box, shape: tuple[int, ...]) -> tuple[slice, slice]:
     top, bottom = y - max(EXTEND_UP * h, 4), y + h + max(EXTEND_DOWN * h, 4)
     left, right = x - max(EXTEND_SIDE * w, 4), x + w + max(EXTEND_SIDE * w, 4)
     return (
-        slice(max(0, int(top)), min(shape[0], int(np.ceil(bottom)))),
-        slice(max(0, int(left)), min(shape[1], int(np.ceil(right)))),
+        slice(max(0, int(top)), max(0, min(shape[0], int(np.ceil(bottom))))),
+        slice(max(0, int(left)), max(0, min(shape[1], int(np.ceil(right))))),
     )
 
 
@@ -83,8 +83,8 @@ def _find_body(box: Box, scene: Scene) -> _Body | None:
     rows, cols = _window(box, scene.depth_m.shape)
     step = 2 if h > CORE_STEP_FROM else 1
     core = (
-        slice(max(0, int(y + CORE_ROWS[0] * h)), max(1, int(y + CORE_ROWS[1] * h) + 1), step),
-        slice(max(0, int(x + CORE_COLS[0] * w)), max(1, int(x + CORE_COLS[1] * w) + 1), step),
+        slice(max(0, int(y + CORE_ROWS[0] * h)), max(0, int(y + CORE_ROWS[1] * h) + 1), step),
+        slice(max(0, int(x + CORE_COLS[0] * w)), max(0, int(x + CORE_COLS[1] * w) + 1), step),
     )
     solid = scene.solid[core]
     forward, lateral = scene.forward_m[core][solid], scene.lateral_m[core][solid]
