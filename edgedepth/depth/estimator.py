@@ -108,9 +108,12 @@ class DepthEstimator:
         return self._stage_ns
 
     def grid_wh(self, frame_wh: tuple[int, int]) -> tuple[int, int]:
-        """See FrameEstimator.grid_wh. On the network's grid, a network of free size is run once to find out."""
+        """See FrameEstimator.grid_wh. On the network's grid, a network of free size is run to find out what its
+        first frame of a size will give."""
         if self._grid == "frame":
             return frame_wh
+        if self._post is not None and self._post.plan.frame_wh == frame_wh:
+            return self._post.grid_wh
         sides = [n for n in self._depth.shape if n != 1]
         if None not in sides:
             return sides[1], sides[0]  # type: ignore[return-value]

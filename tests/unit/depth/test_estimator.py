@@ -108,6 +108,17 @@ def test_a_network_of_free_size_follows_the_frame() -> None:
     assert estimator.estimate(frame(51, (32, 64))).size_wh == (8, 16)
 
 
+def test_a_network_of_free_size_is_asked_for_its_size_once() -> None:
+    backend = red_backend(None, None)
+    estimator = DepthEstimator(
+        tiny_spec(input={"resize": "keep_aspect_multiple", "multiple_of": 4}), backend, grid="network"
+    )
+    for _ in range(3):
+        assert estimator.grid_wh((64, 32)) == (16, 8)
+        assert estimator.estimate(frame(51, (64, 32))).size_wh == (16, 8)
+    assert backend.runs == 1 + 3
+
+
 def test_warm_up_runs_the_network_once() -> None:
     backend = red_backend()
     DepthEstimator(tiny_spec(), backend).warm_up()
