@@ -6,14 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.backends.base import BackendOptions, TensorSpec
-from edgedepth.backends.feeds import check_feeds
+from edgedepth.backends.loaded import BaseBackend
 from edgedepth.errors import BackendError
 
 __all__ = ["FakeBackend", "open_fake"]
@@ -21,7 +20,7 @@ __all__ = ["FakeBackend", "open_fake"]
 Feeds = Mapping[str, NDArray[Any]]
 
 
-class FakeBackend:
+class FakeBackend(BaseBackend):
     """Behaves as a Backend does: checks its feeds, reuses its output buffers, refuses to run when closed.
 
     Args:
@@ -37,8 +36,6 @@ class FakeBackend:
         open_count: how many of it and its replicas are not closed.
     """
 
-    name = "fake"
-
     def __init__(
         self,
         inputs: tuple[TensorSpec, ...],
@@ -50,27 +47,18 @@ class FakeBackend:
         fail_at: int | None = None,
         error: Exception | None = None,
     ) -> None:
-        self._inputs, self._outputs = inputs, outputs
+        super().__init__("fake", inputs, outputs)
         self._function, self._fill, self._delay_s = function, fill, delay_s
         self._fail_at, self._error = fail_at, error
         self._shared = _Shared()
         self._open()
 
     def _open(self) -> None:
-        self._closed = False
         self._buffers: dict[str, NDArray[Any]] = {}
         if self._function is None:
             self._buffers = {s.name: np.full([n or 1 for n in s.shape], self._fill, s.dtype) for s in self._outputs}
         with self._shared.lock:
             self._shared.open_count += 1
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        return self._outputs
 
     @property
     def runs(self) -> int:
@@ -80,11 +68,7 @@ class FakeBackend:
     def open_count(self) -> int:
         return self._shared.open_count
 
-    def run(self, feeds: Feeds) -> Feeds:
-        """See Backend.run."""
-        if self._closed:
-            raise BackendError("this backend is closed; open the network again")
-        check_feeds(self._inputs, feeds)
+    def _run(self, feeds: Feeds) -> Feeds:
         with self._shared.lock:
             index = self._shared.runs
             self._shared.runs += 1
@@ -102,29 +86,15 @@ class FakeBackend:
                 np.copyto(buffer, value)
         return self._buffers
 
-    def replica(self) -> FakeBackend:
-        """See Backend.replica. Shares the counters and the failure plan."""
-        if self._closed:
-            raise BackendError("this backend is closed; open the network again")
+    def _replica(self) -> FakeBackend:
         copy = object.__new__(FakeBackend)
-        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(self.__dict__)  # the counters and the failure plan are shared
         copy._open()
         return copy
 
-    def close(self) -> None:
-        """See Backend.close."""
-        if not self._closed:
-            self._closed = True
-            with self._shared.lock:
-                self._shared.open_count -= 1
-
-    def __enter__(self) -> FakeBackend:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
+    def _release(self) -> None:
+        with self._shared.lock:
+            self._shared.open_count -= 1
 
 
 class _Shared:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.backends.base import BackendOptions, TensorSpec
-from edgedepth.backends.feeds import check_feeds, one_line
+from edgedepth.backends.feeds import one_line
+from edgedepth.backends.loaded import BaseBackend
 from edgedepth.device import usable_cpus
 from edgedepth.errors import BackendError, BackendUnavailable, InputError
 
@@ -77,62 +77,32 @@ def open_onnxruntime(path: Path, options: BackendOptions) -> OnnxRuntimeBackend:
     return OnnxRuntimeBackend(session, f"onnxruntime:{active.removesuffix(_SUFFIX).lower()}")
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(BaseBackend):
     """One session. Sessions may run from several threads at once, so replicas share it: the weights are held once.
 
     Outputs are onnxruntime's own fresh arrays: binding preallocated ones measured no faster on the CPU.
     """
 
     def __init__(self, session: Any, name: str) -> None:
+        inputs, outputs = (
+            tuple(_tensor_spec(node) for node in nodes) for nodes in (session.get_inputs(), session.get_outputs())
+        )
+        super().__init__(name, inputs, outputs)
         self._session = session
-        self._name = name
-        self._inputs = tuple(_tensor_spec(node) for node in session.get_inputs())
-        self._outputs = tuple(_tensor_spec(node) for node in session.get_outputs())
-        self._output_names = [spec.name for spec in self._outputs]
+        self._output_names = [spec.name for spec in outputs]
 
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        return self._outputs
-
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """See Backend.run."""
-        session = self._opened()
-        check_feeds(self._inputs, feeds)
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         try:
-            values = session.run(self._output_names, feeds)
+            values = self._session.run(self._output_names, feeds)
         except Exception as error:
             raise _mapped(error, "onnxruntime failed while running the network") from error
         return dict(zip(self._output_names, values, strict=True))
 
-    def replica(self) -> OnnxRuntimeBackend:
-        """See Backend.replica."""
-        return OnnxRuntimeBackend(self._opened(), self._name)
+    def _replica(self) -> OnnxRuntimeBackend:
+        return OnnxRuntimeBackend(self._session, self._name)
 
-    def close(self) -> None:
-        """See Backend.close. The session goes with its last replica."""
+    def _release(self) -> None:
         self._session = None
-
-    def __enter__(self) -> OnnxRuntimeBackend:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _opened(self) -> Any:
-        session = self._session
-        if session is None:
-            raise BackendError("this backend is closed; open the network again")
-        return session
 
 
 def _providers(device: str | None, available: list[str]) -> list[str]:

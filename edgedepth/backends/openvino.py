@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.backends.base import BackendOptions, TensorSpec
-from edgedepth.backends.feeds import check_feeds, one_line
+from edgedepth.backends.feeds import one_line
+from edgedepth.backends.loaded import BaseBackend
 from edgedepth.device import usable_cpus
 from edgedepth.errors import BackendError, BackendUnavailable
 from edgedepth.extras import require
@@ -87,34 +87,18 @@ def _no_telemetry() -> Iterator[None]:
         del sys.modules["openvino_telemetry"]
 
 
-class OpenVinoBackend:
-    """One compiled network; each replica has its own infer request."""
+class OpenVinoBackend(BaseBackend):
+    """One compiled network; each replica has its own infer request, whose memory the outputs are."""
 
     def __init__(self, compiled: Any, name: str) -> None:
         if not compiled.outputs:
             raise BackendError("there is no network in it")  # what it reads in an empty file
+        inputs, outputs = (tuple(_tensor_spec(port) for port in ports) for ports in (compiled.inputs, compiled.outputs))
+        super().__init__(name, inputs, outputs)
         self._compiled = compiled
         self._request = compiled.create_infer_request()
-        self._name = name
-        self._inputs = tuple(_tensor_spec(port) for port in compiled.inputs)
-        self._outputs = tuple(_tensor_spec(port) for port in compiled.outputs)
 
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        return self._outputs
-
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """See Backend.run. The outputs are the infer request's own memory."""
-        self._opened()
-        check_feeds(self._inputs, feeds)
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         try:
             values = self._request.infer(
                 {name: np.ascontiguousarray(value) for name, value in feeds.items()},
@@ -125,27 +109,11 @@ class OpenVinoBackend:
         except Exception as error:
             raise _mapped(error, "OpenVINO failed while running the network") from error
 
-    def replica(self) -> OpenVinoBackend:
-        """See Backend.replica."""
-        return OpenVinoBackend(self._opened(), self._name)
+    def _replica(self) -> OpenVinoBackend:
+        return OpenVinoBackend(self._compiled, self._name)
 
-    def close(self) -> None:
-        """See Backend.close. The compiled network goes with its last replica."""
+    def _release(self) -> None:
         self._compiled = self._request = None
-
-    def __enter__(self) -> OpenVinoBackend:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _opened(self) -> Any:
-        compiled = self._compiled
-        if compiled is None:
-            raise BackendError("this backend is closed; open the network again")
-        return compiled
 
 
 def _tensor_spec(port: Any) -> TensorSpec:
