@@ -178,9 +178,8 @@ class _Axes:
     @staticmethod
     def of(floor: FloorPlane) -> _Axes:
         up = np.asarray(floor.normal, np.float64)
-        ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up
-        ahead /= np.linalg.norm(ahead)
-        return _Axes(up, np.cross(ahead, up), ahead, floor.offset_m)
+        right, ahead = floor.axes()
+        return _Axes(up, right, ahead, floor.offset_m)
 
     def lateral_and_height(self, rays: Array, z: float) -> Array:
         points = rays * (z / rays[:, 2:])

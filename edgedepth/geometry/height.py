@@ -21,7 +21,7 @@ from edgedepth.geometry.projection import ray_grid
 from edgedepth.geometry.rim import Rim, find_rim
 from edgedepth.types import DepthMap
 
-__all__ = ["HeightOptions", "clean_depth", "measure_height"]
+__all__ = ["HeightOptions", "bounds_xywh", "clean_depth", "measure_height"]
 
 Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]
@@ -33,7 +33,7 @@ class HeightOptions:
 
     Attributes:
         scale_sigma: relative one-sigma error of the depth's scale, focal length included; 0.005 for a calibrated
-            sensor. GivenScale.sigma adds to it when a scale was measured (see geometry.scale).
+            sensor. Where a scale was measured, its sigma (geometry.scale.Scale) takes this one's place.
         noise_per_m: sigma_Z = noise_per_m * Z^2, metres; 0.0025 for RealSense-class stereo.
         edge_sigma_px: how well the silhouette's upper edge is known.
         hair_m: subtracted from every person: what the hair adds to the vertex. Measured heights include hair.
@@ -41,6 +41,7 @@ class HeightOptions:
         min_coverage: least share of clean depth under the crown.
         max_lean_deg: largest lean of the body from upright.
         max_roll_deg: largest roll of the camera; columns of the image no longer run up a person beyond it.
+        max_pitch_deg: steepest view, up or down; beyond it a head hides its own crown or body by centimetres.
         feet_gap_m: feet count as visible when the silhouette comes this close to the floor.
         border_px: a silhouette this close to the image's edge leaves the image.
         head: prior of the head's shape.
@@ -54,6 +55,7 @@ class HeightOptions:
     min_coverage: float = 0.4
     max_lean_deg: float = 25.0
     max_roll_deg: float = 30.0
+    max_pitch_deg: float = 80.0
     feet_gap_m: float = 0.12
     border_px: int = 2
     head: HeadModel = field(default_factory=HeadModel)
@@ -96,8 +98,8 @@ def measure_height(
     Returns:
         A measurement; ``refused`` holds the reason when there is no number: ``not_metric``, ``mask_too_small``,
         ``no_depth``, ``too_small``, ``no_head``, ``crown_cut_off``, ``crown_depth_missing``, ``crown_occluded``,
-        ``camera_rolled``, ``not_upright``, ``implausible_height``. Flags: ``feet_not_visible``, ``out_of_view``
-        (touches the image's edge), ``narrow_top_ignored``.
+        ``camera_rolled``, ``camera_too_steep``, ``not_upright``, ``implausible_height``. Flags: ``feet_not_visible``,
+        ``out_of_view`` (touches the image's edge), ``narrow_top_ignored``.
 
     Raises:
         InputError: the mask is not bool of the depth's shape.
@@ -107,7 +109,7 @@ def measure_height(
         raise IntrinsicsError("a height needs the camera's intrinsics and this depth map has none; give --intrinsics")
     if mask.shape != depth.values.shape or mask.dtype != np.bool_:
         raise InputError(f"a silhouette must be bool {depth.values.shape}, found {mask.dtype} {mask.shape}")
-    box = box_xywh if box_xywh is not None else _bounds(mask)
+    box = box_xywh if box_xywh is not None else bounds_xywh(mask)
     try:
         return _Measurer(depth, mask, floor, options).measure(box, label, score)
     except MeasurementRefused as refusal:
@@ -127,7 +129,8 @@ def clean_depth(depth_m: NDArray[np.float32]) -> Mask:
     return np.asarray(valid & (highest - lowest <= np.maximum(np.float32(0.05), np.float32(0.03) * highest)))
 
 
-def _bounds(mask: Mask) -> Box:
+def bounds_xywh(mask: Mask) -> Box:
+    """x, y, width, height of the smallest box around a mask (bool H x W), pixels; zeros for an empty one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return 0.0, 0.0, 0.0, 0.0
@@ -143,6 +146,12 @@ class _Measurer:
         if depth.intrinsics is None:
             raise IntrinsicsError("intrinsics are needed")
         depth_m = depth.depth_m  # raises NotMetricError
+        if abs(floor.pitch_deg) > options.max_pitch_deg:  # first: the roll of a vertical view means nothing
+            raise MeasurementRefused(
+                "camera_too_steep",
+                f"the camera may be pitched by {options.max_pitch_deg:g} degrees and is by {floor.pitch_deg:.0f}; "
+                "tilt it towards the horizon",
+            )
         if abs(floor.roll_deg) > options.max_roll_deg:
             raise MeasurementRefused(
                 "camera_rolled",
@@ -155,7 +164,7 @@ class _Measurer:
             )
         self.options, self.floor = options, floor
         self.image_wh = depth.size_wh
-        x, y, w, h = (int(v) for v in _bounds(mask))
+        x, y, w, h = (int(v) for v in bounds_xywh(mask))
         margin = 4
         left, top = max(0, x - margin), max(0, y - margin)
         self.window = (slice(top, min(y + h + margin, mask.shape[0])), slice(left, min(x + w + margin, mask.shape[1])))

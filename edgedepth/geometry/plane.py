@@ -61,6 +61,15 @@ class FloorPlane:
         """
         return math.degrees(math.atan2(-self.normal[0], -self.normal[1]))
 
+    def axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Unit vectors along the floor in the camera frame: to the right, and ahead (where the camera looks)."""
+        up = np.asarray(self.normal, dtype=np.float64)
+        # The optical axis gives "ahead" except for a camera that looks straight down, where the image's up does.
+        look = np.array([0.0, 0.0, 1.0]) if abs(up[2]) < 0.95 else np.array([0.0, -1.0, 0.0])
+        ahead = look - up * (look @ up)
+        ahead /= np.linalg.norm(ahead)
+        return np.cross(ahead, up), ahead
+
     def height_of(self, points_m: NDArray[np.floating]) -> NDArray[np.float64]:
         """Signed height of points (..., 3) above the floor, metres."""
         return np.asarray(points_m @ np.asarray(self.normal, dtype=np.float64) + self.offset_m, dtype=np.float64)

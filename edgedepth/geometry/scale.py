@@ -27,7 +27,7 @@ class Scale:
     Attributes:
         factor: positive.
         sigma: relative standard deviation of the factor.
-        source: ``"camera_height"`` or ``"sensor"``.
+        source: as Measurement.scale_source.
     """
 
     factor: float

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import InputError
+from edgedepth.geometry.height import bounds_xywh
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.people.base import Candidate, Stateless
 from edgedepth.types import DepthMap, Frame
@@ -42,7 +43,7 @@ class GivenPeople(Stateless):
             raise InputError(f"each person needs one box and one mask, found {len(boxes_xywh)} and {len(masks)}")
         self._masks = [None] * len(boxes_xywh or ()) if masks is None else [_checked_mask(mask) for mask in masks]
         self._boxes = (
-            [_bounds(mask) for mask in self._masks if mask is not None]
+            [bounds_xywh(mask) for mask in self._masks if mask is not None]
             if boxes_xywh is None
             else [_checked_box(box) for box in boxes_xywh]
         )
@@ -87,8 +88,3 @@ def _checked_mask(mask: NDArray[Any]) -> NDArray[np.bool_]:
             + (" with none set" if mask.dtype == np.bool_ else "; compare it with a threshold first")
         )
     return mask
-
-
-def _bounds(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return float(cols[0]), float(rows[0]), float(cols[-1] - cols[0] + 1), float(rows[-1] - rows[0] + 1)

@@ -75,7 +75,7 @@ class Scene:
         z = depth.depth_m[::stride, ::stride]
         rays = ray_grid(depth.intrinsics)[::stride, ::stride]
         up = np.asarray(floor.normal, np.float32)
-        right, ahead = floor_axes(floor)
+        right, ahead = (axis.astype(np.float32) for axis in floor.axes())
         x, y = z * rays[..., 0], z * rays[..., 1]
         height = x * up[0] + y * up[1] + z * up[2] + np.float32(floor.offset_m)
         with np.errstate(invalid="ignore"):
@@ -130,13 +130,3 @@ class Scene:
             (self.solid & ~self.breaks).view(np.uint8), connectivity=4
         )
         return np.asarray(labels, np.int32), np.asarray(stats, np.int32)
-
-
-def floor_axes(floor: FloorPlane) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Unit vectors along the floor in the camera frame: to the right, and ahead (where the camera looks)."""
-    up = np.asarray(floor.normal, np.float64)
-    # The optical axis gives "ahead" except for a camera that looks straight down, where the image's up does.
-    look = np.array([0.0, 0.0, 1.0]) if abs(up[2]) < 0.95 else np.array([0.0, -1.0, 0.0])
-    ahead = look - up * (look @ up)
-    ahead /= np.linalg.norm(ahead)
-    return np.cross(ahead, up).astype(np.float32), ahead.astype(np.float32)

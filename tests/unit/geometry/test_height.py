@@ -206,6 +206,19 @@ def test_too_much_roll_is_refused() -> None:
     assert reason(measured(view(roll_deg=40))) == "camera_rolled"
 
 
+@pytest.mark.parametrize(("camera_m", "distance_m", "pitch_deg"), [(3.0, 1.0, 70.0), (3.0, 0.6, 78.0)])
+def test_from_high_above(camera_m: float, distance_m: float, pitch_deg: float) -> None:
+    wide = Intrinsics(640, 480, 420.0, 420.0, 319.5, 239.5)
+    rendering = view(1.4, camera_m=camera_m, pitch_deg=pitch_deg, distance_m=distance_m, intrinsics=wide)
+    assert abs(error_mm(rendering)) < 10.0
+
+
+def test_straight_down_is_refused() -> None:
+    wide = Intrinsics(640, 480, 420.0, 420.0, 319.5, 239.5)
+    rendering = view(1.4, camera_m=3.0, pitch_deg=90, distance_m=0.2, intrinsics=wide)
+    assert reason(measured(rendering)) == "camera_too_steep"
+
+
 def test_giants_are_refused() -> None:
     rendering = view()
     floor = floor_of(rendering)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgedepth.errors import IntrinsicsError, NotMetricError
-from edgedepth.people.scene import SOLID_ABOVE_FLOOR_M, Scene, floor_axes
+from edgedepth.people.scene import SOLID_ABOVE_FLOOR_M, Scene
 from edgedepth.people.silhouette import silhouettes
 from edgedepth.types import DepthKind, DepthMap
 
@@ -29,14 +29,6 @@ def test_heights_and_floor_coordinates_of_a_known_point(render_scene, make_slab)
     assert scene.lateral_m[front].min() == pytest.approx(0.3, abs=0.005)
     assert scene.lateral_m[front].max() == pytest.approx(0.7, abs=0.005)
     assert np.abs(scene.height_m[(rendered.owner == 0) & (scene.forward_m < 4.9)]).max() < 1e-4
-
-
-def test_floor_axes_are_a_right_handed_frame_on_the_floor(render_scene) -> None:
-    floor = render_scene([], pitch_deg=30).floor
-    right, ahead = floor_axes(floor)
-    np.testing.assert_allclose(right, [1, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(np.cross(ahead, floor.normal), right, atol=1e-6)
-    assert ahead[2] > 0
 
 
 def test_one_person_is_found_to_the_pixel(render_scene, make_person) -> None:
