@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from edgedepth.errors import InputError, IntrinsicsError, NotMetricError
 
-__all__ = ["DepthKind", "DepthMap", "Distortion", "DistortionModel", "Frame", "Intrinsics", "Pose"]
+__all__ = [
+    "ASPECT_TOLERANCE",
+    "DepthKind",
+    "DepthMap",
+    "Distortion",
+    "DistortionModel",
+    "Frame",
+    "Intrinsics",
+    "Pose",
+]
 
 # How far the two aspect ratios of a rescaled stream may differ: one pixel in 480 is rounding, more is a crop.
 ASPECT_TOLERANCE = 0.005

@@ -3,10 +3,12 @@
 from edgedepth.backends.base import Backend, BackendOptions, Mode, TensorSpec
 from edgedepth.backends.factory import available_backends, open_backend
 from edgedepth.backends.fake import FakeBackend
+from edgedepth.backends.loaded import BaseBackend
 
 __all__ = [
     "Backend",
     "BackendOptions",
+    "BaseBackend",
     "FakeBackend",
     "Mode",
     "TensorSpec",

@@ -13,7 +13,7 @@ from edgedepth.geometry.local_planes import BlockPlanes, fit_local_planes
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.types import DepthKind, DepthMap
 
-__all__ = ["FloorOptions", "fit_floor"]
+__all__ = ["FloorOptions", "Vector", "fit_floor"]
 
 Vector = tuple[float, float, float]
 NO_IMU_UP: Vector = (0.0, -1.0, 0.0)

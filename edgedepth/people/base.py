@@ -15,7 +15,7 @@ from edgedepth.types import DepthMap, Frame
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Candidate", "PersonFinder"]
+__all__ = ["PERSON", "UPRIGHT_OBJECT", "Candidate", "PersonFinder", "Stateless"]
 
 PERSON = "person"
 UPRIGHT_OBJECT = "upright_object"

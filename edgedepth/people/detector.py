@@ -20,7 +20,7 @@ from edgedepth.geometry.plane import FloorPlane
 from edgedepth.people.base import Candidate
 from edgedepth.types import DepthMap, Frame
 
-__all__ = ["DetectorFinder"]
+__all__ = ["DetectorFinder", "suppress"]
 
 PERSON_CLASS = 0
 """Index of "person" in COCO's 80 classes, which both families are published with."""

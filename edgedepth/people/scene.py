@@ -13,7 +13,7 @@ from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.projection import ray_grid
 from edgedepth.types import DepthMap
 
-__all__ = ["Scene", "depth_step_m", "quantiles"]
+__all__ = ["SOLID_ABOVE_FLOOR_M", "Scene", "depth_step_m", "quantiles"]
 
 SOLID_ABOVE_FLOOR_M = 0.08
 """Lower points may be the floor: three times the noise of a structured-light sensor at 3 m."""

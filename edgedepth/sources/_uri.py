@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from edgedepth.errors import InputError
 
-__all__ = ["query_of", "redact", "scheme_of"]
+__all__ = ["positive_int", "query_of", "redact", "scheme_of"]
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 # Everything up to the last @ that may still be userinfo: passwords with an unescaped / or @ are cut as well.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgedepth.errors import EdgeDepthError
 
-__all__ = ["FoundSource", "V4l2Device", "cameras", "list_sources", "v4l2_devices"]
+__all__ = ["ARGUS_HINT", "FoundSource", "V4l2Device", "cameras", "list_sources", "v4l2_devices"]
 
 # linux/videodev2.h: VIDIOC_QUERYCAP = _IOR('V', 0, struct v4l2_capability), which is driver[16], card[32],
 # bus_info[32] and six 32-bit words: version, capabilities, device_caps, reserved[3].

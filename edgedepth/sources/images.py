@@ -17,7 +17,7 @@ from edgedepth.sources.grabber import Shot, now
 from edgedepth.sources.opencv import quieten_opencv
 from edgedepth.sources.ordered import OrderedSource
 
-__all__ = ["IMAGE_SUFFIXES", "ImagesGrabber", "images_in", "natural_key", "open_images", "read_rgb"]
+__all__ = ["IMAGE_SUFFIXES", "ImagesGrabber", "images_in", "natural_key", "open_images", "read_image", "read_rgb"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 

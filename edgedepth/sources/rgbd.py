@@ -20,7 +20,7 @@ from edgedepth.sources.images import images_in, natural_key, read_image, read_rg
 from edgedepth.sources.ordered import OrderedSource
 from edgedepth.types import Distortion, Intrinsics, Pose
 
-__all__ = ["RgbdEntry", "RgbdGrabber", "is_rgbd_folder", "open_rgbd", "read_depth_m"]
+__all__ = ["MILLIMETRES", "RgbdEntry", "RgbdGrabber", "is_rgbd_folder", "open_rgbd", "read_depth_m"]
 
 MILLIMETRES = 0.001
 """Metres per unit of 16-bit depth where a recording does not say: what ROS, RealSense and Kinect write."""

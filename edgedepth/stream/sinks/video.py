@@ -17,7 +17,7 @@ from edgedepth.stream.sinks.base import BaseSink
 from edgedepth.stream.sinks.colormap import DepthColormap
 from edgedepth.stream.sinks.picture import ResultPicture
 
-__all__ = ["VideoSink"]
+__all__ = ["CODECS", "VideoSink"]
 
 # What OpenCV's pip wheels and JetPack's builds can both encode. H.264 is missing from the wheels (licence).
 CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
