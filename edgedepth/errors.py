@@ -11,6 +11,7 @@ what to do, in one line; the command line prints that line and exits with code 2
     │   ├── SpecError               a model spec that is malformed or disagrees with its network
     │   ├── BundleError             a bundle that is incomplete, altered or unreadable
     │   └── OutputError             a place to write to that cannot be written (also a full disk)
+    │       └── ReaderGone          the reader of a pipe went away, as head does
     ├── SourceError                 where frames come from
     │   ├── SourceNotFound          no such file, camera, host or stream
     │   ├── SourceAuthError         the stream refused the credentials
@@ -42,6 +43,7 @@ __all__ = [
     "MissingExtraError",
     "NotMetricError",
     "OutputError",
+    "ReaderGone",
     "SinkError",
     "SourceAuthError",
     "SourceError",
@@ -73,6 +75,10 @@ class BundleError(InputError):
 
 class OutputError(InputError):
     """A place to write to that cannot be written."""
+
+
+class ReaderGone(OutputError):
+    """The program that reads what is written has ended, as ``head`` does; seldom a mistake."""
 
 
 class SourceError(EdgeDepthError):

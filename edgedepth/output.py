@@ -8,14 +8,16 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
-from edgedepth.errors import OutputError
+from edgedepth.errors import OutputError, ReaderGone
 
-__all__ = ["PartFile", "atomic_output", "output_errors"]
+__all__ = ["PartFile", "atomic_output", "output_errors", "standard_output"]
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or write elsewhere",
@@ -26,7 +28,6 @@ _ADVICE = {
     errno.ENOENT: "its folder does not exist; make the folder first",
     errno.ENOTDIR: "a part of its path is a file, not a folder; choose another path",
     errno.EISDIR: "it is a folder; give a file name",
-    errno.EPIPE: "the reader of the pipe went away",
 }
 
 
@@ -35,9 +36,20 @@ def output_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an OSError inside the block into an OutputError about ``path`` that says what to do."""
     try:
         yield
+    except BrokenPipeError as error:
+        raise ReaderGone(f"cannot write {os.fspath(path)}: the reader of the pipe went away") from error
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0) or error.strerror or str(error)
         raise OutputError(f"cannot write {os.fspath(path)}: {advice}") from error
+
+
+def standard_output() -> TextIO:
+    """Standard output. Raises OutputError when the program was started without one (``>&-``)."""
+    # The type says that it is always there; Python sets it to None when the descriptor is closed.
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise OutputError("cannot write standard output: it is closed; give it a file or a pipe")
+    return stream
 
 
 class PartFile:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 import edgedepth
+from edgedepth.output import output_errors, standard_output
 
 __all__ = ["app", "console", "print_json"]
 
@@ -27,10 +27,10 @@ console = Console(stderr=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output. NaN is a mistake here, not a value."""
-    json.dump(value, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    """One JSON document on standard output. NaN is a mistake here, not a value. Raises OutputError."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    with output_errors("standard output"):
+        print(text, file=standard_output(), flush=True)
 
 
 def _print_version(wanted: bool) -> None:

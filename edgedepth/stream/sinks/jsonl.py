@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
-from edgedepth.output import PartFile, output_errors
+from edgedepth.output import PartFile, output_errors, standard_output
 from edgedepth.stream.result import Result
 from edgedepth.stream.sinks.base import BaseSink
 from edgedepth.stream.sinks.stats import depth_stats
@@ -53,9 +52,11 @@ class JsonlSink(BaseSink):
     def __init__(self, target: str | os.PathLike[str]) -> None:
         self._target = os.fspath(target)
         self._part: PartFile | None = None
-        self._file: TextIO = sys.stdout
+        self._file: TextIO
         self._lines = 0
-        if self._target != STDOUT:
+        if self._target == STDOUT:
+            self._file = standard_output()
+        else:
             self._part = PartFile(self._target)
             with output_errors(self._target):
                 self._file = self._part.temporary.open("w", encoding="utf-8")

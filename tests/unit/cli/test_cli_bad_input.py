@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,3 +200,35 @@ def test_altered_bundle(edgedepth: Cli, network: Path, tmp_path: Path) -> None:
     content[-10] ^= 1
     (bundle / "model.onnx").write_bytes(content)
     refused(edgedepth("inspect", bundle), "model.onnx", "SHA-256")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run"], ("SOURCE", "edgedepth run --help")),
+        (["rnu", "synthetic://"], ("rnu", "'run'")),
+        (["run", "synthetic://", "--heigth"], ("--heigth", "--height")),
+        (["run", "synthetic://", "--frames", "0"], ("--frames", "1")),
+        (["measure", "--depth", "depth.png"], ("--rgb",)),
+    ],
+)
+def test_what_cannot_be_parsed_is_one_line_too(edgedepth: Cli, arguments: list[str], words: tuple[str, ...]) -> None:
+    refused(edgedepth(*arguments), *words)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        (">/dev/full", 2, "disk is full"),
+        (">&-", 2, "standard output: it is closed"),
+        ("| true", 141, ""),  # 128 + SIGPIPE; the reader knows why it left
+    ],
+)
+@pytest.mark.parametrize("verb", ["sources --json", "run synthetic://?width=160&height=120 -q --frames 40 --jsonl -"])
+def test_standard_output_that_cannot_be_written(verb: str, redirection: str, code: int, said: str) -> None:
+    command = " ".join(f"'{word}'" for word in [sys.executable, "-m", "edgedepth", *verb.split()])
+    script = f"set -o pipefail; {command} {redirection}"
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == code, ended.stderr
+    assert ended.stderr.count("\n") == bool(said)
+    assert said in ended.stderr

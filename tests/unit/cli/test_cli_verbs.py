@@ -155,6 +155,16 @@ def test_doctor_on_this_machine(edgedepth: Cli) -> None:
     assert "CPU" in checks["onnxruntime"]["found"]
 
 
+@pytest.mark.parametrize("wait_s", [0.05, 0.2])
+def test_ctrl_c_while_libraries_load_is_quiet(wait_s: float) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "edgedepth", "doctor"], stderr=subprocess.PIPE, text=True)
+    time.sleep(wait_s)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    # Before the interpreter runs any of our lines the signal ends it by itself.
+    assert process.returncode == -signal.SIGINT or (process.returncode in (130, 0) and "Traceback" not in said)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_live_run_with_whole_files(tmp_path: Path, number: signal.Signals, code: int) -> None:
     lines = tmp_path / "live.jsonl"
