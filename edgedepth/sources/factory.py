@@ -56,6 +56,10 @@ def open_source(
     if intrinsics is not None or loop:
         options = replace(options, intrinsics=intrinsics or options.intrinsics, loop=loop or options.loop)
     text = os.fspath(uri)
+    if not text.strip():
+        raise InputError(
+            f"the source is empty; expected a path, a camera number or a URI ({', '.join(known_schemes())})"
+        )
     scheme = "v4l2" if text.isdecimal() and not Path(text).exists() else scheme_of(text)
     return _opener(scheme, text)(text, options)
 

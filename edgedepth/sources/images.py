@@ -21,6 +21,9 @@ __all__ = ["IMAGE_SUFFIXES", "ImagesGrabber", "images_in", "natural_key", "open_
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
+# Bit depth and colour type in a PNG's header.
+_GREY_16 = b"\x10\x00"
+
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
     """Sorts frame_2 before frame_10."""
@@ -36,9 +39,14 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
     """``cv2.imread`` that says what is wrong. Raises FrameInvalid, naming the file."""
     quieten_opencv()
     try:
-        if path.stat().st_size == 0:
+        content = path.read_bytes()
+        if not content:
             raise FrameInvalid(f"{path}: the file is empty (0 bytes); copy it again")
-        image = cv2.imread(str(path), flags)
+        if _is_cut_short(content):
+            raise FrameInvalid(f"{path}: the file is cut short, its end is missing; copy it again")
+        if flags != cv2.IMREAD_UNCHANGED and content.startswith(b"\x89PNG") and content[24:26] == _GREY_16:
+            raise FrameInvalid(f"{path}: expected a colour image, found 16 bits of one channel, as depth has")
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except OSError as error:
         raise FrameInvalid(f"{path}: cannot be read ({error.strerror})") from error
     except cv2.error as error:
@@ -46,6 +54,16 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
     if image is None:
         raise FrameInvalid(f"{path}: not an image OpenCV can decode; is the file complete?")
     return image
+
+
+def _is_cut_short(content: bytes) -> bool:
+    """Whether a PNG or a JPEG lacks its end mark. OpenCV prints a line of its own of it, and fills a JPEG with grey."""
+    if content.startswith(b"\x89PNG"):
+        return b"IEND\xaeB`\x82" not in content
+    if content.startswith(b"\xff\xd8"):
+        # The scan's own data never holds a mark (0xff is stuffed), but a thumbnail before it has an end of its own.
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    return False
 
 
 def read_rgb(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -108,9 +109,28 @@ def headless_video(folder: Path) -> str:
 
 
 def broken_image(folder: Path) -> str:
-    # Not a PNG: libpng writes to stderr by itself.
     (folder / "a.jpg").write_bytes(b"garbage")
     return str(folder / "a.jpg")
+
+
+def cut_image(suffix: str) -> Callable[[Path], str]:
+    """The first two thirds of an image: libpng and libjpeg would write to stderr of it by themselves."""
+
+    def make(folder: Path) -> str:
+        path = folder / f"a{suffix}"
+        cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
+        content = path.read_bytes()
+        # A thumbnail in the header, as cameras put there, has an end mark of its own.
+        thumbnail = b"\xff\xe1\x00\x08\xff\xda\xff\xd9ok" if suffix == ".jpg" else b""
+        path.write_bytes(content[:2] + thumbnail + content[2 : len(content) * 2 // 3])
+        return str(path)
+
+    return make
+
+
+def depth_alone(folder: Path) -> str:
+    cv2.imwrite(str(folder / "a.png"), np.full((48, 64), 2000, np.uint16))
+    return str(folder / "a.png")
 
 
 def unreadable(folder: Path) -> str:
@@ -134,6 +154,10 @@ def empty_folder(folder: Path) -> str:
         (text_video, InputError, "no video"),
         (headless_video, InputError, "complete"),
         (broken_image, InputError, "not an image"),
+        (cut_image(".png"), InputError, "cut short"),
+        (cut_image(".jpg"), InputError, "cut short"),
+        (depth_alone, InputError, "expected a colour image"),
+        (lambda _: " ", InputError, "the source is empty"),
         (unreadable, InputError, "permission"),
         (empty_folder, SourceNotFound, "no images"),
         (lambda _: "99", SourceNotFound, "no camera /dev/video99"),
