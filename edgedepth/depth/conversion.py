@@ -23,17 +23,20 @@ _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 class MetricScale:
     """What turns a network's values x into metres: scale * x, or 1 / (scale * x + shift) for disparity.
 
+    ``shift`` is for disparity alone, which must say it: 0 for a stereo pair, unknown for most monocular networks.
+
     Raises:
         InputError: a scale that is not positive, or a number that is not finite.
     """
 
     scale: float
-    shift: float = 0.0
+    shift: float | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0 and math.isfinite(self.shift)):
+        if not (math.isfinite(self.scale) and self.scale > 0 and math.isfinite(self.shift or 0.0)):
             raise InputError(
-                f"a depth scale is a positive number and its shift a finite one, found {self.scale} and {self.shift}"
+                "a depth scale is a positive number and its shift, for disparity, a finite one, found "
+                f"{self.scale if self.shift is None else f'{self.scale} and {self.shift}'}"
             )
 
 
@@ -69,6 +72,10 @@ class Conversion:
             if kind is DepthKind.ORDINAL:
                 raise NotMetricError("an ordinal map has no metres, whatever the scale; use another model")
             if kind is DepthKind.DISPARITY:
+                if metric.shift is None:
+                    raise InputError(
+                        "a disparity's scale comes with its shift: S,SHIFT; S,0 where it has none (stereo)"
+                    )
                 gain, shift, reciprocal = gain * metric.scale, metric.shift, True
                 low, high = _reciprocal_range(low * metric.scale + shift, high * metric.scale + shift)
             elif metric.shift:

@@ -77,12 +77,12 @@ def test_the_raw_tensor_is_not_written_to() -> None:
     [
         (output("relative_depth"), MetricScale(2.5), [[1, 2], [0, 4]], [[2.5, 5], [NAN, 10]]),
         (output("relative_depth", valid_range_m=(1, 2)), MetricScale(2.5), [[1, 2], [0.5, 4]], [[2.5, 5], [NAN, NAN]]),
-        (output("disparity"), MetricScale(0.5), [[1, 4], [0, -1]], [[2, 0.5], [NAN, NAN]]),
+        (output("disparity"), MetricScale(0.5, 0), [[1, 4], [0, -1]], [[2, 0.5], [NAN, NAN]]),
         (output("disparity"), MetricScale(0.5, 0.1), [[1, 4], [0, -0.2]], [[1 / 0.6, 1 / 2.1], [10, NAN]]),
-        (output("disparity", valid_range_m=(1, 4)), MetricScale(0.5), [[1, 4], [0.9, 5]], [[2, 0.5], [NAN, NAN]]),
+        (output("disparity", valid_range_m=(1, 4)), MetricScale(0.5, 0), [[1, 4], [0.9, 5]], [[2, 0.5], [NAN, NAN]]),
         (
             output("disparity", metres_per_unit=2, zero_point=1),
-            MetricScale(0.5),
+            MetricScale(0.5, 0),
             [[3, 2], [5, 9]],
             [[0.5, 1], [0.25, 0.125]],
         ),
@@ -101,6 +101,8 @@ def test_scales_that_make_no_metres_are_refused() -> None:
         depth_of(raw, output("ordinal"), metric=MetricScale(1))
     with pytest.raises(InputError, match="shift belongs to disparity"):
         depth_of(raw, output("relative_depth"), metric=MetricScale(1, 0.5))
+    with pytest.raises(InputError, match="S,SHIFT"):
+        depth_of(raw, output("disparity"), metric=MetricScale(1))
     for scale, shift in ((0, 0), (-1, 0), (NAN, 0), (1, np.inf)):
         with pytest.raises(InputError, match="positive number"):
             MetricScale(scale, shift)
