@@ -1,7 +1,8 @@
 """The command line: one file per verb.
 
-A mistake in what was typed or handed in is one line on standard error and exit code 2; Ctrl-C is exit code 130, a
-reader of standard output that went away 141; anything else that escapes is a bug of ours and shows its traceback.
+A mistake in what was typed or handed in, a path that the operating system refuses among them, is one line on
+standard error and exit code 2; Ctrl-C is exit code 130, a reader of standard output that went away 141; anything else
+that escapes is a bug of ours and shows its traceback.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def _run() -> int:
         if isinstance(error, ReaderGone):
             return 128 + signal.SIGPIPE
         _complain(str(error))
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _complain(f"{error.filename}: {error.strerror}; give a path that can be used")
         return 2
     except typer.Abort:
         return 128 + signal.SIGINT

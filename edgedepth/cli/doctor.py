@@ -11,15 +11,15 @@ from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from edgedepth.cli.app import console, print_json
 from edgedepth.device import DeviceInfo, describe_device, package_version
+from edgedepth.sources.gstreamer import GSTREAMER_APT
 
 __all__ = ["Check", "doctor", "run_checks"]
 
 Status = Literal["ok", "optional", "missing"]
-_MARKS = {"ok": "[green]ok[/]", "optional": "[yellow]not installed[/]", "missing": "[red]missing[/]"}
+_COLOURS = {"ok": "green", "optional": "yellow", "missing": "red"}
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,9 @@ def run_checks(device: DeviceInfo) -> list[Check]:
         ),
         *_opencv(),
         *_onnxruntime(device),
-        _package("openvino", "openvino", "several times faster than onnxruntime on Intel and AMD CPUs"),
+        _extra("openvino", "several times faster than onnxruntime on Intel and AMD CPUs"),
         *_nvidia(device),
         *_gstreamer(),
-        _package("pyrealsense2", "pyrealsense2", "RealSense cameras", install="pip install pyrealsense2"),
         *_cameras(),
     ]
 
@@ -91,8 +90,7 @@ def _nvidia(device: DeviceInfo) -> Iterator[Check]:
 
 
 def _gstreamer() -> Iterator[Check]:
-    apt = "sudo apt install libgirepository1.0-dev libcairo2-dev gir1.2-gstreamer-1.0 gstreamer1.0-plugins-base"
-    fix = f'{apt} && pip install "edgedepth[gstreamer]"'
+    fix = f'{GSTREAMER_APT} && pip install "edgedepth[gstreamer]"'
     if importlib.util.find_spec("gi") is None:
         yield Check("gstreamer", "optional", "PyGObject is not installed; csi:// and gst: sources need it", fix)
         return
@@ -107,17 +105,18 @@ def _gstreamer() -> Iterator[Check]:
     yield Check("gstreamer", "ok", ".".join(str(part) for part in Gst.version()[:3]))
 
 
-def _package(name: str, distribution: str, purpose: str, install: str | None = None) -> Check:
-    version = package_version(distribution)
+def _extra(name: str, purpose: str) -> Check:
+    """An extra of this package that brings the distribution of the same name."""
+    version = package_version(name)
     if version:
         return Check(name, "ok", version)
-    return Check(name, "optional", purpose, install or f'pip install "edgedepth[{name}]"')
+    return Check(name, "optional", f"not installed; {purpose}", f'pip install "edgedepth[{name}]"')
 
 
 def _cameras() -> Iterator[Check]:
     from edgedepth.sources.discover import list_sources
 
-    found = [source.uri for source in list_sources()]
+    found = [source.uri or f"{source.name}: {source.note}" for source in list_sources() if source.kind != "gstreamer"]
     if found:
         yield Check("cameras", "ok", ", ".join(found))
     else:
@@ -139,10 +138,13 @@ def doctor(
         shown = [asdict(check) | {"fix": None if check.status == "ok" else check.fix} for check in checks]
         print_json({"device": device.as_dict(), "checks": shown})
     else:
-        table = Table(box=None, pad_edge=False, show_header=False)
+        width = max(len(check.name) for check in checks)
         for check in checks:
-            fix = "" if check.status == "ok" or not check.fix else f"\n[dim]{escape(check.fix)}[/]"
-            table.add_row(_MARKS[check.status], f"[bold]{check.name}[/]", escape(check.found) + fix)
-        console.print(table)
+            mark = f"[{_COLOURS[check.status]}]{check.status:8}[/]"
+            fix = "" if check.status == "ok" or not check.fix else f"\n{'':{width + 11}}[dim]{escape(check.fix)}[/]"
+            # Lines, not a table: a fix is there to be copied, and a narrow cell would break it.
+            console.print(
+                f"{mark}  [bold]{check.name:{width}}[/]  {escape(check.found)}{fix}", soft_wrap=True, highlight=False
+            )
     if any(check.status == "missing" for check in checks):
         raise typer.Exit(1)

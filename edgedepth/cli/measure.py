@@ -17,7 +17,7 @@ from edgedepth.errors import InputError
 from edgedepth.geometry.measurement import Measurement
 from edgedepth.geometry.pointcloud import PointCloud
 from edgedepth.intrinsics_io import load_intrinsics
-from edgedepth.output import atomic_output
+from edgedepth.output import PartFile, atomic_output
 from edgedepth.people import GivenPeople
 from edgedepth.sources.images import read_rgb
 from edgedepth.sources.rgbd import MILLIMETRES, read_depth_m
@@ -69,6 +69,11 @@ def measure(
         raise InputError("heights need the camera: give --intrinsics (a file, fx,fy,cx,cy or hfov=DEGREES)")
     if cloud is not None and cloud.suffix.lower() not in _CLOUD_WRITERS:
         raise InputError(f"--cloud takes a name ending in .ply or .pcd, found {cloud}")
+    if overlay is not None and not (overlay.suffix and cv2.haveImageWriter(f"image{overlay.suffix}")):
+        raise InputError(f"--overlay takes the name of an image, such as heights.png, found {overlay}")
+    for output in (overlay, cloud):
+        if output is not None:
+            PartFile(output).discard()  # a place that cannot be written to is told before any work
     frame = _read_frame(rgb, depth, depth_scale, intrinsics)
     finder = GivenPeople(opt.parse_boxes(boxes)) if boxes is not None else opt.make_finder(detector)
     with opt.open_estimator(
@@ -111,13 +116,7 @@ def _read_frame(rgb: Path, depth: Path | None, depth_scale: float, intrinsics: s
 
 
 def _write_overlay(path: Path, result: Result) -> None:
-    picture = ResultPicture(result.frame.size_wh).draw(result)
-    try:
-        ok, encoded = cv2.imencode(path.suffix, picture)
-    except cv2.error:
-        ok = False
-    if not ok:
-        raise InputError(f"--overlay takes the name of an image, such as heights.png, found {path}")
+    _, encoded = cv2.imencode(path.suffix, ResultPicture(result.frame.size_wh).draw(result))
     with atomic_output(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 

@@ -110,7 +110,7 @@ def open_estimator(
         )
     given = [name for name, value in (("--spec", spec), ("--backend", backend), ("--scale", scale)) if value]
     if given:
-        raise InputError(f"{' and '.join(given)} belong to a depth model; give one with --model")
+        raise InputError(f"{' and '.join(given)} can only be given with a depth model; name it with --model")
     return SensorDepth()
 
 

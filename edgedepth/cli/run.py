@@ -120,4 +120,5 @@ def _print(summary: RunSummary) -> None:
         f"{summary.frames} frames in {summary.wall_s:.2f} s ({summary.fps:.1f} fps){age}, "
         f"{summary.dropped} dropped, {summary.invalid} invalid",
         highlight=False,
+        soft_wrap=True,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from rich.markup import escape
-from rich.table import Table
 
 from edgedepth.cli import options as opt
 from edgedepth.cli.app import console, print_json
@@ -23,11 +22,13 @@ def sources(as_json: opt.JsonOption = False) -> None:
     if as_json:
         print_json({"sources": [asdict(source) for source in found], "schemes": known_schemes()})
         return
-    if found:
-        table = Table("open with", "camera", box=None, pad_edge=False)
-        for source in found:
-            table.add_row(f"[bold]{escape(source.uri)}[/]", escape(source.name))
-        console.print(table)
-    else:
-        console.print("No camera is attached. To see EdgeDepth work: edgedepth run synthetic:// --height")
-    console.print(f"[dim]schemes: {', '.join(known_schemes())}; and the paths of videos, images, RGB-D recordings[/]")
+    # Lines, not a table: a note may hold a command to copy, which a narrow cell would break.
+    for source in found:
+        note = f"  [dim]{escape(source.note)}[/]" if source.note else ""
+        uri = f"[bold]{escape(source.uri)}[/]" if source.uri else "[yellow]not usable[/]"
+        console.print(f"{uri}  {escape(source.name)}{note}", soft_wrap=True, highlight=False)
+    if all(source.kind == "gstreamer" for source in found):
+        hint = "No camera is attached. To see EdgeDepth work: edgedepth run synthetic:// --height"
+        console.print(hint, soft_wrap=True)
+    schemes = f"schemes: {', '.join(known_schemes())}; and the paths of videos, images, RGB-D recordings"
+    console.print(f"[dim]{schemes}[/]", soft_wrap=True, highlight=False)

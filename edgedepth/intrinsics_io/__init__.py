@@ -85,6 +85,8 @@ def save_intrinsics(intrinsics: Intrinsics, path: str | os.PathLike[str], format
 
 
 def _read_file(name: str, camera: str | None) -> tuple[str, str, str | None]:
+    if not name.strip():
+        raise IntrinsicsError("the intrinsics are empty; give a file, fx,fy,cx,cy in pixels, or hfov=DEGREES")
     path = Path(name)
     if not path.exists() and camera is None and "#" in name:
         name, _, camera = name.rpartition("#")
@@ -94,7 +96,7 @@ def _read_file(name: str, camera: str | None) -> tuple[str, str, str | None]:
             content = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise IntrinsicsError(
-            f"no intrinsics file {name}; give a file that exists, fx,fy,cx,cy in pixels, or hfov=DEGREES"
+            f"no intrinsics file {name}; give a file that exists, fx,fy,cx,cy in pixels, hfov=DEGREES or dfov=DEGREES"
         ) from None
     except OSError as error:
         raise IntrinsicsError(f"cannot read intrinsics {name}: {error.strerror}") from error

@@ -35,9 +35,14 @@ from edgedepth.sources.grabber import SLICE_S, Shot, now
 from edgedepth.sources.live import LiveSource
 from edgedepth.sources.ordered import OrderedSource
 
-__all__ = ["PipelineGrabber", "csi_pipeline", "gst", "open_csi", "open_gst"]
+__all__ = ["GSTREAMER_APT", "PipelineGrabber", "csi_pipeline", "gst", "open_csi", "open_gst"]
 
-_SYSTEM_PACKAGES = "It needs GStreamer itself: sudo apt install gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good"
+GSTREAMER_APT = (
+    "sudo apt install gcc pkg-config python3-dev libcairo2-dev libgirepository1.0-dev gir1.2-gst-plugins-base-1.0 "
+    "gstreamer1.0-plugins-good"
+)
+"""The system packages that PyGObject is built with and that GStreamer's cameras and pipelines need."""
+_SYSTEM_PACKAGES = f"It needs GStreamer itself, first: {GSTREAMER_APT}"
 _SINK = "edgedepth_sink"
 # Formats taken from an appsink: bytes per pixel, and the one conversion to RGB (None: it is RGB).
 _FORMATS: dict[str, tuple[int, int | None]] = {

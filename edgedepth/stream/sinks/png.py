@@ -66,6 +66,8 @@ class PngSink(BaseSink):
         self._camera: Intrinsics | None = None
         self.too_far_pixels = 0
         self._made: list[Path] = []
+        if self._folder.exists() and not self._folder.is_dir():
+            raise OutputError(f"cannot write {self._folder}: it is a file; PNGs go into a folder, give a new name")
         with output_errors(self._folder):
             self._folder.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self._folder, self._folder / "depth", *([self._folder / "rgb"] if rgb else [])):
@@ -78,7 +80,7 @@ class PngSink(BaseSink):
 
     def _write(self, result: Result) -> None:
         millimetres, too_far = depth_to_millimetres(result.depth.depth_m)
-        self._write_camera(_camera_of(result), millimetres.shape)
+        self._write_camera(_camera_of(result))
         images: dict[str, NDArray[Any]] = {"depth": millimetres}
         if self._rgb:
             images["rgb"] = _image_on_grid(result)
@@ -96,18 +98,22 @@ class PngSink(BaseSink):
 
     _abort = _finish
 
-    def _write_camera(self, camera: Intrinsics | None, shape: tuple[int, ...]) -> None:
+    def _write_camera(self, camera: Intrinsics | None) -> None:
         if camera is None or camera == self._camera:
             return
         if self._camera is not None:
             raise SinkError(
-                f"the camera changed from {self._camera.width}x{self._camera.height} to {shape[1]}x{shape[0]} or its "
-                "intrinsics did; a folder holds one camera, write another folder for the rest"
+                f"the camera changed from {_text(self._camera)} to {_text(camera)}; a folder holds one camera, write "
+                "another folder for the rest"
             )
         fields = json.loads(FORMATS["edgedepth"].write(camera)) | {"depth_scale_m": DEPTH_SCALE_M}
         with atomic_output(self._folder / "intrinsics.json") as temporary:
             temporary.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         self._camera = camera
+
+
+def _text(camera: Intrinsics) -> str:
+    return f"{camera.width}x{camera.height} fx {camera.fx:g} cx {camera.cx:g} cy {camera.cy:g}"
 
 
 def _encoded(path: Path, image: NDArray[Any]) -> bytes:

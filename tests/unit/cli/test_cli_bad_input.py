@@ -150,6 +150,24 @@ def test_relative_model_gives_no_heights_without_a_scale(edgedepth: Cli, network
     assert not target.exists()
 
 
+def test_outputs_of_a_still_are_tried_before_the_first_is_written(
+    edgedepth: Cli, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    picture, points = tmp_path / "seen.png", tmp_path / "no" / "points.ply"
+    outputs = ["--overlay", picture, "--cloud", points]
+    refused(edgedepth("measure", "--rgb", pair[0], "--depth", pair[1], "--intrinsics", K, *outputs), str(points))
+    assert not picture.exists()
+
+
+def test_a_path_the_system_refuses(edgedepth: Cli) -> None:
+    refused(edgedepth("run", "x" * 5000), "name too long")
+
+
+def test_png_into_a_file(edgedepth: Cli, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    refused(edgedepth("run", "synthetic://", "--quiet", "--frames", "2", "--png", tmp_path / "taken"), "it is a file")
+
+
 def test_unwritable_output_stops_before_the_first_frame(edgedepth: Cli, tmp_path: Path) -> None:
     target = tmp_path / "no" / "such" / "folder" / "out.jsonl"
     refused(edgedepth("run", "synthetic://", "--jsonl", target), str(target), "folder")
@@ -179,6 +197,8 @@ def test_a_failing_run_leaves_no_file(edgedepth: Cli, pair: tuple[Path, Path], t
         (["--camera-height", "-1"], ("camera_height_m",)),
         (["--scale", "2"], ("--model",)),
         (["--cloud", "points.xyz"], (".ply",)),
+        (["--overlay", "seen"], ("--overlay", "seen")),
+        (["--overlay", "no/seen.png"], ("no/seen.png", "folder")),
     ],
 )
 def test_measure_options_that_cannot_be(
