@@ -70,7 +70,8 @@ class ResultPicture:
             _paste(right, colormap(result.depth.values), box, cv2.INTER_NEAREST)
         if result.measurement is not None:
             zoom = box[2] / result.frame.size_wh[0]
-            for person in result.measurement.people:
+            # People last: what is drawn over is an object's label, not theirs.
+            for person in sorted(result.measurement.people, key=lambda person: person.label == "person"):
                 self._draw_person(left, person, box, zoom)
                 self._draw_person(right, person, box, zoom)
         self._draw_header(result)
