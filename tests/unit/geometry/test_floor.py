@@ -86,6 +86,18 @@ def test_noise_holes_and_clutter() -> None:
     assert_is_floor(DepthMap(depth, DepthKind.METRIC, K), 1.2, 15, 5, tolerance=2e-3)
 
 
+def test_a_warped_floor_gets_the_plane_of_least_squared_distance() -> None:
+    """Sensors warp by some millimetres, and the far floor, small in inverse depth, must count as the near one does."""
+    z = plane_depth(up_vector(20, 0), 1.2)
+    z = np.where(z < 6, z, np.nan)
+    z *= 1 + 0.004 * np.sin(1.3 * z)
+    points = (rays() * z[..., None])[np.isfinite(z)]
+    least = np.linalg.svd(points[::7] - points.mean(axis=0), compute_uv=False)[-1] / math.sqrt(len(points[::7]))
+    floor = fit_floor(DepthMap(z.astype(np.float32), DepthKind.METRIC, K))
+    assert math.sqrt(np.mean(floor.height_of(points) ** 2)) < 1.05 * least
+    assert floor.inlier_rms_m == pytest.approx(least, rel=0.05)
+
+
 def test_table_top_in_front_does_not_win() -> None:
     depth = room(table=True, pitch_deg=20)
     floor = fit_floor(depth)

@@ -89,7 +89,7 @@ def test_through_a_distorted_lens() -> None:
 
 def test_flying_pixels_do_not_lift_the_crown() -> None:
     rendering = view(camera_m=1.3)
-    noise = SensorNoise(sigma_per_m=0.0, hole_share=0.0, flying_share=0.7, edge_px=4)
+    noise = SensorNoise(sigma_per_m=0.0, hole_share=0.0, flying_share=0.9, edge_px=4)
     depth_m = add_sensor_noise(rendering.depth_m, seed=1, noise=noise)
     assert abs(error_mm(rendering, depth_m=depth_m)) < 3.0  # seen from above, they sink
     low = view(camera_m=0.7, pitch_deg=5)
@@ -97,6 +97,13 @@ def test_flying_pixels_do_not_lift_the_crown() -> None:
     heights = floor_of(low).height_of(points_from_depth(depth_m, VGA))
     assert np.nanmax(heights[low.mask(0)]) > 1.15  # seen from below, they rise
     assert abs(error_mm(low, depth_m=depth_m)) < 3.0
+
+
+def test_a_crown_of_flying_pixels_alone_is_refused() -> None:
+    rendering = view(camera_m=1.3)
+    noise = SensorNoise(sigma_per_m=0.0, hole_share=0.0, flying_share=0.9, edge_px=6)
+    depth_m = add_sensor_noise(rendering.depth_m, seed=1, noise=noise)
+    assert reason(measured(rendering, depth_m=depth_m)) == "crown_depth_missing"
 
 
 def test_noise_study_reduced() -> None:
@@ -276,6 +283,23 @@ def test_the_budget_is_the_sigma() -> None:
     doubled = HeightOptions(scale_sigma=0.01)
     again = measure_height(rendering.depth, rendering.mask(0), floor_of(rendering), options=doubled)
     assert dict(again.budget_m)["scale"] == pytest.approx(2 * budget["scale"], rel=1e-3)
+
+
+def test_noise_and_floor_terms_of_the_budget() -> None:
+    """At the crown, 2 m ahead and 0.6 m below the camera: what its depth and the plane there are uncertain by."""
+    rendering = view(1.1, camera_m=1.7, pitch_deg=20)
+    floor = replace(floor_of(rendering), covariance=(1e-5, 0.0, 0.0, 2e-5, 1e-5, 4e-5))
+    c, s = math.cos(math.radians(20)), math.sin(math.radians(20))
+    crown = np.array([0.0, c * 0.6 - s * 2.0, s * 0.6 + c * 2.0])
+    assert floor.height_of(crown) == pytest.approx(1.1)
+    budget = dict(measured(rendering, floor=floor).budget_m)
+    assert budget["floor"] == pytest.approx(float(floor.height_sigma_m(crown)), rel=0.05)
+    noisier = HeightOptions(noise_per_m=0.005)
+    again = measure_height(rendering.depth, rendering.mask(0), floor, options=noisier)
+    assert dict(again.budget_m)["depth_noise"] == pytest.approx(2 * budget["depth_noise"], rel=1e-3)
+    # One pixel's 2.5 mm per m^2 times the slope of its ray, averaged over tens of independent patches.
+    one_pixel_m = 0.0025 * (0.6**2 + 2.0**2) * 0.6 / math.hypot(0.6, 2.0)
+    assert one_pixel_m / 12 < budget["depth_noise"] < one_pixel_m / 2
 
 
 def test_hair_can_be_taken_off() -> None:

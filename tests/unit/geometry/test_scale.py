@@ -56,6 +56,14 @@ def test_sigma_of_the_ratio_predicts_its_scatter() -> None:
     assert np.mean(sigmas) == pytest.approx(np.std(factors), rel=0.35)
 
 
+def test_noise_of_single_pixels_averages_out() -> None:
+    """10 % per pixel: the median of a cell's 1200 scatters by 1.25 * 0.1 / sqrt(1200), that of 64 cells by less."""
+    truth = room_depth()
+    noise = np.exp(0.1 * np.random.default_rng(0).standard_normal(truth.shape)).astype(np.float32)
+    scale = scale_from_depth(DepthMap(truth * noise, DepthKind.RELATIVE_DEPTH, K), truth)
+    assert scale.sigma == pytest.approx(1.2533**2 * 0.1 / np.sqrt(1200) / 8, rel=0.4)
+
+
 def test_shiftless_kinds_only() -> None:
     depth = room_depth()
     for kind in (DepthKind.DISPARITY, DepthKind.ORDINAL):
