@@ -1,10 +1,17 @@
-"""Fixtures shared by every test."""
+"""Fixtures shared by every test; makes ``tests/support`` importable."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+
+from edgedepth.sources.opencv import quieten_opencv
+
+sys.path.append(str(Path(__file__).with_name("support")))
+# FFmpeg's log level is read once, by whatever uses it first: here often a test that writes a video.
+quieten_opencv()
 
 REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from networks import write_network
 
 SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "latency.py"
 SPEC = """
@@ -32,15 +31,7 @@ def inputs(tmp_path: Path) -> list[str]:
     for n in range(40):
         writer.write(np.full((48, 64, 3), n, np.uint8))
     writer.release()
-    graph = helper.make_graph(
-        [helper.make_node("Slice", ["image", "start", "end", "axis"], ["depth"])],
-        "red",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 12, 16])],
-        [helper.make_tensor_value_info("depth", TensorProto.FLOAT, [1, 1, 12, 16])],
-        [helper.make_tensor(name, TensorProto.INT64, [1], [n]) for name, n in (("start", 0), ("end", 1), ("axis", 1))],
-    )
-    model, spec = tmp_path / "red.onnx", tmp_path / "red.toml"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(model))
+    model, spec = write_network(tmp_path / "red.onnx", size_wh=(16, 12), weights=(1, 0, 0)), tmp_path / "red.toml"
     spec.write_text(SPEC)
     return [str(video), "--model", str(model), "--spec", str(spec)]
 

@@ -57,7 +57,7 @@ def test_external_weights_travel_with_the_bundle_and_are_checked(tmp_path: Path,
     assert set(model.spec.files) == {"model.onnx", "big.onnx.data"}
     session = onnxruntime.InferenceSession(str(model.onnx_path), providers=["CPUExecutionProvider"])
     (depth,) = session.run(None, {"image": np.ones((1, 3, 8, 8), np.float32)})
-    np.testing.assert_allclose(depth, 1, rtol=1e-6)
+    np.testing.assert_allclose(depth, 3, rtol=1e-6)  # the sum of three ones
     (tmp_path / "b" / "big.onnx.data").write_bytes(b"\0" * 12)
     with pytest.raises(BundleError, match=r"big\.onnx\.data was altered"):
         load_model(tmp_path / "b")

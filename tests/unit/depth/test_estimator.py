@@ -3,9 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from networks import write_network
 
 from edgedepth.backends import BackendOptions, FakeBackend, TensorSpec
 from edgedepth.bundle import ModelSpec, parse_spec, write_bundle
@@ -166,39 +165,28 @@ def test_both_estimators_are_frame_estimators() -> None:
 
 
 @pytest.fixture
-def identity_onnx(tmp_path: Path) -> Path:
-    """1x1x8x8 depth = sum of the channels, through a Conv of ones."""
-    weights = helper.make_tensor("w", TensorProto.FLOAT, [1, 3, 1, 1], [1.0, 1.0, 1.0])
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["image", "w"], ["depth"])],
-        "g",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])],
-        [helper.make_tensor_value_info("depth", TensorProto.FLOAT, [1, 1, 8, 8])],
-        [weights],
-    )
-    path = tmp_path / "sum.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
-    return path
+def sum_onnx(tmp_path: Path) -> Path:
+    return write_network(tmp_path / "sum.onnx")
 
 
-def test_open_takes_a_bundle_and_a_bare_onnx_alike(identity_onnx: Path, tmp_path: Path) -> None:
+def test_open_takes_a_bundle_and_a_bare_onnx_alike(sum_onnx: Path, tmp_path: Path) -> None:
     spec = tiny_spec()
-    write_bundle(tmp_path / "bundle", spec, identity_onnx)
-    beside = identity_onnx.with_suffix(".json")
+    write_bundle(tmp_path / "bundle", spec, sum_onnx)
+    beside = sum_onnx.with_suffix(".json")
     beside.write_text(spec.model_dump_json())
     options = BackendOptions(threads=1)
-    for path, spec_path in ((tmp_path / "bundle", None), (identity_onnx, None), (identity_onnx, beside)):
+    for path, spec_path in ((tmp_path / "bundle", None), (sum_onnx, None), (sum_onnx, beside)):
         with DepthEstimator.open(path, spec_path, backend="onnxruntime", options=options) as estimator:
             np.testing.assert_allclose(estimator.estimate(frame(51)).depth_m, 0.2, rtol=1e-6)
             assert estimator.name == "tiny on onnxruntime:cpu"
 
 
-def test_open_closes_the_backend_when_the_spec_disagrees(identity_onnx: Path, monkeypatch) -> None:
+def test_open_closes_the_backend_when_the_spec_disagrees(sum_onnx: Path, monkeypatch) -> None:
     backend = red_backend(16, 16)
     monkeypatch.setattr("edgedepth.depth.estimator.open_backend", lambda *args, **kwargs: backend)
-    identity_onnx.with_suffix(".json").write_text(tiny_spec().model_dump_json())
+    sum_onnx.with_suffix(".json").write_text(tiny_spec().model_dump_json())
     with pytest.raises(SpecError):
-        DepthEstimator.open(identity_onnx)
+        DepthEstimator.open(sum_onnx)
     assert backend.open_count == 0
 
 

@@ -1,8 +1,0 @@
-"""Makes ``tests/support`` importable here."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
