@@ -71,6 +71,10 @@ def measure(
         raise InputError(f"--cloud takes a name ending in .ply or .pcd, found {cloud}")
     if overlay is not None and not (overlay.suffix and cv2.haveImageWriter(f"image{overlay.suffix}")):
         raise InputError(f"--overlay takes the name of an image, such as heights.png, found {overlay}")
+    opt.refuse_overwrites(
+        {"--rgb": rgb, "--depth": depth, "--model": model, "--spec": spec, "--intrinsics": intrinsics},
+        {"--overlay": overlay, "--cloud": cloud},
+    )
     for output in (overlay, cloud):
         if output is not None:
             PartFile(output).discard()  # a place that cannot be written to is told before any work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from edgedepth.errors import InputError, NotMetricError
 from edgedepth.people import DetectorFinder, GeometricFinder, HeightMeter, PersonFinder
 from edgedepth.types import DepthKind
 
-__all__ = ["make_finder", "make_meter", "open_estimator", "parse_boxes", "parse_scale"]
+__all__ = ["make_finder", "make_meter", "open_estimator", "parse_boxes", "parse_scale", "refuse_overwrites"]
 
 GEOMETRIC = "geometric"
 
@@ -31,7 +32,8 @@ IntrinsicsOption = Annotated[
     str | None,
     typer.Option(
         "--intrinsics",
-        help="Camera: a file (ROS, Open3D, Kalibr, COLMAP, RealSense), fx,fy,cx,cy in pixels, or hfov=DEGREES.",
+        help="Camera: a file (ROS, Open3D, Kalibr, COLMAP, RealSense), fx,fy,cx,cy in pixels, or hfov=DEGREES "
+        "(dfov= for the diagonal).",
     ),
 ]
 CameraHeightOption = Annotated[
@@ -88,6 +90,26 @@ def parse_boxes(text: str) -> list[tuple[float, float, float, float]]:
     if not boxes or any(len(box) != 4 for box in boxes):
         raise InputError(f"--boxes is x,y,w,h;x,y,w,h;... in pixels, or a JSON file of such lists, found {text!r}")
     return [(x, y, w, h) for x, y, w, h in boxes]
+
+
+def refuse_overwrites(inputs: Mapping[str, str | Path | None], outputs: Mapping[str, str | Path | None]) -> None:
+    """Outputs must be neither a file that is read nor each other. Keys are what messages call them.
+
+    Raises:
+        InputError: two names for one file.
+    """
+    taken = {_file(value): name for name, value in inputs.items() if value is not None}
+    for name, value in outputs.items():
+        file = None if value is None else _file(value)
+        if file is None or str(file).startswith("/dev/") or str(value) == "-":
+            continue
+        if file in taken:
+            raise InputError(f"{name} would overwrite {taken[file]}: both are {value}; give another name")
+        taken[file] = name
+
+
+def _file(value: str | Path) -> Path:
+    return Path(str(value).removeprefix("file://")).expanduser().resolve()
 
 
 def open_estimator(

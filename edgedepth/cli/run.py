@@ -71,6 +71,10 @@ def run(
         raise InputError("--json and --jsonl - both write to standard output; send one of them to a file")
     if detector and not height:
         raise InputError("--detector finds people to measure; add --height")
+    opt.refuse_overwrites(
+        {"the source": source, "--model": model, "--spec": spec, "--intrinsics": intrinsics, "--detector": detector},
+        {"--jsonl": jsonl, "--video": video, "--png": png},
+    )
     metric = opt.parse_scale(scale)
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source, SourceOptions(intrinsics=intrinsics, loop=loop)))

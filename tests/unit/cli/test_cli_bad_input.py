@@ -159,6 +159,18 @@ def test_outputs_of_a_still_are_tried_before_the_first_is_written(
     assert not picture.exists()
 
 
+def test_what_is_read_is_not_overwritten(edgedepth: Cli, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    before = pair[0].read_bytes()
+    rgb = ["--rgb", pair[0], "--depth", pair[1], "--intrinsics", K]
+    refused(edgedepth("measure", *rgb, "--overlay", tmp_path / "." / "rgb.png"), "--overlay", "--rgb")
+    refused(edgedepth("run", pair[0], "--jsonl", pair[0]), "--jsonl", "the source")
+    refused(edgedepth("run", f"file://{pair[0]}", "--jsonl", pair[0]), "--jsonl", "the source")
+    assert pair[0].read_bytes() == before
+    both = tmp_path / "out.mp4"
+    refused(edgedepth("run", "synthetic://", "--jsonl", both, "--video", both), "--video", "--jsonl")
+    assert not both.exists()
+
+
 def test_a_path_the_system_refuses(edgedepth: Cli) -> None:
     refused(edgedepth("run", "x" * 5000), "name too long")
 
