@@ -17,8 +17,11 @@ __all__ = ["require_alone", "require_box_agrees", "require_standing", "require_w
 
 Mask = NDArray[np.bool_]
 
+# As HeightOptions.border_px; here also for what the sensor does not see and for the detector's box.
 BORDER_PIXELS = 2
+# Masks drawn side by side share seams of a few pixels.
 MAX_SHARED = 0.1
+# A standing person is three times as tall as wide or more, somebody sitting on the floor or lying is not.
 MIN_SLENDERNESS = 1.5
 # Detectors put a box's upper edge within 4 % of its height; a head that depth has lost is 13 % of a body or more.
 MAX_MISSING_TOP, MAX_MISSING_BOTTOM = 0.1, 0.12

@@ -21,15 +21,20 @@ __all__ = ["GeometricFinder", "shape_score"]
 WORK_WIDTH = 320
 """Columns the search works on: a person at 5 m is still 25 wide and 90 tall."""
 MIN_AREA_M2 = 0.06
+"""A toddler of half a metre shows 0.06 m^2 to the camera."""
 MIN_PIXELS = 80
 HEIGHT_M = (0.5, 2.2)
 MAX_WIDTH_M = 1.2
+"""Elbows out, or two steps; wider things are furniture and walls."""
 MAX_GAP_TO_FLOOR_M = 0.35
+"""Shiny or dark shoes and trousers often have no depth: a person may seem to hang in the air up to mid-calf."""
 PROFILE_BIN_M = 0.04
 HEAD_PROMINENCE_M = 0.12
 """How far shoulders and neighbours' arms lie below a crown, at least: a child of half a metre has 0.12 m."""
 HEAD_SPACING_M = 0.28
+"""Two children side by side are a shoulder's width apart."""
 MERGE_FORWARD_M, MERGE_GAP_M = 0.25, 0.3
+"""A body that a bag or a belt without depth cuts in two: how far apart the pieces may lie, ahead and up."""
 
 # Trapezoids (0 below a, 1 from b to c, 0 above d) over a standing person seen from the front, the back or the side.
 # Lengths are shares of the stature where bodies scale with it. Adults: head breadth 0.15 m, with hair up to 0.26 m,
@@ -44,6 +49,7 @@ FILL = (0.6, 0.8, 9.0, 10.0)
 VISIBLE_SHARE = (0.4, 0.55, 9.0, 10.0)
 THICKNESS_M = (-2.0, -1.0, 0.45, 0.60)
 LEVEL_STEP_M = 1000.0
+"""Offset between the levels of one sort: more than any room is wide."""
 PERSON_SCORE = 0.5
 """A person is what is at least halfway into every trapezoid."""
 MAX_STEP_M = 0.25

@@ -20,6 +20,7 @@ SOLID_ABOVE_FLOOR_M = 0.08
 FLOOR_WITHIN_M, FLOOR_WITHIN_SHARE = 0.03, 0.015
 """A pixel is floor within the larger of 3 cm and 1.5 % of its depth: one and a half tolerances of the floor fit."""
 FEET_REACH_M = 0.2
+"""Spread of the weights around the feet: the floor a stride away, where the sensor's warp is still the same."""
 MIN_FLOOR_WEIGHT = 40.0
 """As many pixels right at the feet, or more of them farther off."""
 
