@@ -6,12 +6,12 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 import edgedepth
 from edgedepth.output import output_errors, standard_output
 
-__all__ = ["app", "console", "print_json"]
+__all__ = ["app", "console", "print_json", "print_report"]
 
 app = typer.Typer(
     name="edgedepth",
@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 console = Console(stderr=True)
-"""Everything meant for a person's eyes goes to standard error; standard output carries data alone."""
+"""What is said while something else is the answer: progress, live tables. Standard error."""
 
 
 def print_json(value: Any) -> None:
@@ -31,6 +31,21 @@ def print_json(value: Any) -> None:
     text = json.dumps(value, indent=2, allow_nan=False)
     with output_errors("standard output"):
         print(text, file=standard_output(), flush=True)
+
+
+def print_report(*lines: RenderableType) -> None:
+    """The answer of a verb, for a person, on standard output; never wrapped, so that it can be copied.
+
+    Raises:
+        OutputError: standard output is full or closed.
+    """
+    stream = standard_output()
+    report = Console(file=stream, soft_wrap=True, highlight=False)
+    with report.capture() as captured:
+        for line in lines:
+            report.print(line)
+    with output_errors("standard output"):
+        print(captured.get(), end="", file=stream, flush=True)
 
 
 def _print_version(wanted: bool) -> None:

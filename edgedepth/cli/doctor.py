@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from edgedepth.cli.app import console, print_json
+from edgedepth.cli.app import print_json, print_report
 from edgedepth.device import DeviceInfo, describe_device, package_version
 from edgedepth.sources.gstreamer import GSTREAMER_APT
 
@@ -143,8 +143,6 @@ def doctor(
             mark = f"[{_COLOURS[check.status]}]{check.status:8}[/]"
             fix = "" if check.status == "ok" or not check.fix else f"\n{'':{width + 11}}[dim]{escape(check.fix)}[/]"
             # Lines, not a table: a fix is there to be copied, and a narrow cell would break it.
-            console.print(
-                f"{mark}  [bold]{check.name:{width}}[/]  {escape(check.found)}{fix}", soft_wrap=True, highlight=False
-            )
+            print_report(f"{mark}  [bold]{check.name:{width}}[/]  {escape(check.found)}{fix}")
     if any(check.status == "missing" for check in checks):
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from edgedepth.backends import Backend, BackendOptions, TensorSpec, open_backend
-from edgedepth.bundle import Model, check_spec, load_model
-from edgedepth.cli.app import console, print_json
+from edgedepth.bundle import Model, check_spec, load_model, read_golden
+from edgedepth.cli.app import print_json, print_report
+from edgedepth.depth import GateReport, check_backend
 
 __all__ = ["inspect"]
 
@@ -23,30 +25,33 @@ def inspect(
     backend: Annotated[str | None, typer.Option(help="Backend to load the network with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on standard output.")] = False,
 ) -> None:
-    """Show a model's contract, and check its files and its tensors against it.
+    """Show a model's contract, check its files and tensors against it, and prove the backend on its golden data.
 
     Example: [bold]edgedepth inspect fastdepth.onnx --spec fastdepth.toml[/]
     """
     loaded = load_model(model, spec)
     with open_backend(loaded.onnx_path, BackendOptions(), name=backend) as opened:
         check_spec(loaded.spec, opened.inputs, opened.outputs)
-        facts = _facts(loaded, opened)
+        gate = None
+        if loaded.golden_path is not None:
+            gate = check_backend(loaded.spec, read_golden(loaded.golden_path), opened)
+        facts = _facts(loaded, opened, gate)
     if as_json:
         print_json(facts)
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in _rows(loaded, facts):
         table.add_row(f"[bold]{name}[/]", escape(value))
-    console.print(table)
+    print_report(table)
 
 
-def _facts(model: Model, backend: Backend) -> dict[str, Any]:
+def _facts(model: Model, backend: Backend, gate: GateReport | None) -> dict[str, Any]:
     return {
         "spec": model.spec.model_dump(mode="json"),
         "onnx": str(model.onnx_path),
         "size_mb": round(model.onnx_path.stat().st_size / 1e6, 2),
         "checksums": "verified" if model.root else "none (a bare .onnx)",
-        "golden": model.golden_path is not None,
+        "gate": None if gate is None else asdict(gate),
         "report": model.report,
         "backend": backend.name,
         "inputs": [_tensor(tensor) for tensor in backend.inputs],
@@ -83,6 +88,16 @@ def _rows(model: Model, facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "licence", f"{licence.name}; commercial use {commercial}"
     if not spec.provenance.trained:
         yield "weights", "random: metres are refused"
-    yield "golden", "present" if facts["golden"] else "none: a backend cannot be proved against this model"
+    if facts["gate"] is None:
+        yield "gate", "no golden data: a backend cannot be proved against this model"
+    else:
+        gate = facts["gate"]
+        yield (
+            "gate",
+            (
+                f"{facts['backend']} passes on {gate['frames']} frames: relative error {gate['relative_error']:.2e}, "
+                f"scale {gate['scale_ratio']:.5f}, varying by {gate['scale_spread']:.2e}"
+            ),
+        )
     if model.report is not None:
         yield "report", ", ".join(f"{name}: {value}" for name, value in model.report.items())

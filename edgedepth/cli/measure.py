@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from edgedepth.cli import options as opt
-from edgedepth.cli.app import console, print_json
+from edgedepth.cli.app import print_json, print_report
 from edgedepth.errors import InputError
 from edgedepth.geometry.measurement import Measurement
 from edgedepth.geometry.pointcloud import PointCloud
@@ -133,18 +133,17 @@ def _write_cloud(path: Path, frame: Frame, depth: DepthMap, measurement: Measure
 def _print(measurement: Measurement) -> None:
     floor = measurement.floor
     if floor is None:
-        console.print(f"no floor: {measurement.floor_refused}", highlight=False)
+        print_report(f"no floor: {measurement.floor_refused}")
     else:
-        console.print(
+        print_report(
             f"floor: camera {floor.camera_height_m:.3f} m above it, pitch {floor.pitch_deg:.1f}, "
             f"roll {floor.roll_deg:.1f} degrees, rms {floor.inlier_rms_m * 1000:.1f} mm",
-            highlight=False,
         )
-    if not measurement.people:
-        console.print("no people found")
+    if not measurement.notable:
+        print_report("no people found")
         return
     table = Table("#", "height", "95 %", "distance", "what", "notes", box=None, pad_edge=False)
-    for number, person in enumerate(measurement.people, 1):
+    for number, person in enumerate(measurement.notable, 1):
         if person.height_m is None or person.interval_m is None:
             height, interval = "refused", ""
         else:
@@ -152,4 +151,4 @@ def _print(measurement: Measurement) -> None:
         distance = f"{person.distance_m:.2f} m" if person.distance_m else ""
         notes = "; ".join(filter(None, [person.refused, *person.flags]))
         table.add_row(str(number), height, interval, distance, person.label, escape(notes))
-    console.print(table)
+    print_report(table)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from rich.markup import escape
 
 from edgedepth.cli import options as opt
-from edgedepth.cli.app import console, print_json
+from edgedepth.cli.app import print_json, print_report
 from edgedepth.sources import known_schemes, list_sources
 
 __all__ = ["sources"]
@@ -26,9 +26,8 @@ def sources(as_json: opt.JsonOption = False) -> None:
     for source in found:
         note = f"  [dim]{escape(source.note)}[/]" if source.note else ""
         uri = f"[bold]{escape(source.uri)}[/]" if source.uri else "[yellow]not usable[/]"
-        console.print(f"{uri}  {escape(source.name)}{note}", soft_wrap=True, highlight=False)
+        print_report(f"{uri}  {escape(source.name)}{note}")
     if all(source.kind == "gstreamer" for source in found):
-        hint = "No camera is attached. To see EdgeDepth work: edgedepth run synthetic:// --height"
-        console.print(hint, soft_wrap=True)
+        print_report("No camera is attached. To see EdgeDepth work: edgedepth run synthetic:// --height")
     schemes = f"schemes: {', '.join(known_schemes())}; and the paths of videos, images, RGB-D recordings"
-    console.print(f"[dim]{schemes}[/]", soft_wrap=True, highlight=False)
+    print_report(f"[dim]{schemes}[/]")

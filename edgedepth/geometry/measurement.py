@@ -77,6 +77,11 @@ class Measurement:
     scale: float = 1.0
     scale_source: str = "model"
 
+    @property
+    def notable(self) -> tuple[HeightMeasurement, ...]:
+        """Who is worth showing: everyone, and the objects that have a height. Why a box has none helps nobody."""
+        return tuple(found for found in self.people if found.is_person or found.height_m is not None)
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON of ``edgedepth measure --json``: ``people``, and apart from them the upright ``objects``."""
         floor = None

@@ -133,7 +133,7 @@ def _people(result: Result) -> list[tuple[str, str, str]]:
     if result.measurement.floor is None:
         return [("floor", f"refused: {result.measurement.floor_refused or 'no floor'}", "")]
     rows = []
-    for person in result.measurement.people:
+    for person in result.measurement.notable:
         if person.height_m is None:
             height = f"refused: {person.refused or 'not measured'}"
         elif person.interval_m is None:

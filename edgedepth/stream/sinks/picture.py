@@ -71,7 +71,7 @@ class ResultPicture:
         if result.measurement is not None:
             zoom = box[2] / result.frame.size_wh[0]
             # People last: what is drawn over is an object's label, not theirs.
-            for person in sorted(result.measurement.people, key=lambda person: person.label == "person"):
+            for person in sorted(result.measurement.notable, key=lambda person: person.label == "person"):
                 self._draw_person(left, person, box, zoom)
                 self._draw_person(right, person, box, zoom)
         self._draw_header(result)

@@ -11,9 +11,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from networks import write_network
 
 Cli = Callable[..., Any]
 
@@ -32,13 +31,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
     """A network that gives the mean of the colours, 1x3x32x32 -> 1x1x32x32."""
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])
-    depth = helper.make_tensor_value_info("depth", TensorProto.FLOAT, [1, 1, 32, 32])
-    node = helper.make_node("ReduceMean", ["image"], ["depth"], axes=[1], keepdims=1)
-    graph = helper.make_graph([node], "mean", [image], [depth])
-    path = tmp_path / "mean.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    return path
+    return write_network(tmp_path / "mean.onnx", size_wh=(32, 32), weights=(1 / 3, 1 / 3, 1 / 3))
 
 
 def spec_file(path: Path, **changes: str) -> Path:

@@ -14,12 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from networks import write_network
 
+from edgedepth.bundle import Golden, InputSpec, ModelSpec, OutputSpec, write_bundle
 from edgedepth.cli.doctor import run_checks
 from edgedepth.device import DeviceInfo
 from edgedepth.synthetic.render import Rendering, render
 from edgedepth.synthetic.scene import Camera, Person, Scene
-from edgedepth.types import Intrinsics
+from edgedepth.types import DepthKind, Intrinsics
 
 Cli = Callable[..., Any]
 
@@ -109,11 +111,11 @@ def test_camera_height_rescales_what_the_sensor_says(edgedepth: Cli, still: tupl
     assert [person["height_m"] for person in answer["people"]] == pytest.approx([1.75, 1.10], abs=0.01)
 
 
-def test_measure_for_people_prints_nothing_on_standard_output(edgedepth: Cli, still: tuple[Path, Path]) -> None:
+def test_measure_answers_a_person_on_standard_output(edgedepth: Cli, still: tuple[Path, Path]) -> None:
     ended = edgedepth("measure", "--rgb", *still[:1], "--depth", still[1], "--intrinsics", "460,460,319.5,239.5")
     assert ended.code == 0
-    assert ended.out == ""
-    assert "floor: camera 1.3" in ended.err
+    assert ended.out.startswith("floor: camera 1.3")
+    assert ended.err == ""
 
 
 def test_fastdepth_inspected(edgedepth: Cli, realdata: Path) -> None:
@@ -126,6 +128,22 @@ def test_fastdepth_inspected(edgedepth: Cli, realdata: Path) -> None:
     facts = json.loads(ended.out)
     assert facts["inputs"][0]["dtype"] == "uint8"
     assert facts["spec"]["output"]["metres_per_unit"] == pytest.approx(0.0716998)
+
+
+def test_inspect_proves_the_backend_on_golden_data(edgedepth: Cli, tmp_path: Path) -> None:
+    network = write_network(tmp_path / "sum.onnx", size_wh=(8, 8))
+    spec = ModelSpec(name="sum", input=InputSpec(height=8, width=8), output=OutputSpec(kind=DepthKind.METRIC))
+    pictures = np.random.default_rng(0).random((2, 1, 3, 8, 8)).astype(np.float32)
+    sums = pictures.sum(axis=2, keepdims=True)
+    write_bundle(tmp_path / "right", spec, network, golden=Golden(pictures, sums))
+    write_bundle(tmp_path / "wrong", spec, network, golden=Golden(pictures, 1.05 * sums))
+
+    facts = json.loads(edgedepth("inspect", tmp_path / "right", "--json").out)
+    assert facts["gate"]["frames"] == 2
+    assert facts["gate"]["relative_error"] < 1e-6
+    refused = edgedepth("inspect", tmp_path / "wrong")
+    assert refused.code == 2
+    assert "scale off by -4.76%" in refused.err  # 1 / 1.05
 
 
 def test_version_and_help(edgedepth: Cli) -> None:
