@@ -40,12 +40,14 @@ def print_report(*lines: RenderableType) -> None:
         OutputError: standard output is full or closed.
     """
     stream = standard_output()
-    report = Console(file=stream, soft_wrap=True, highlight=False)
+    # A file or a pipe has no edge to wrap tables at.
+    report = Console(file=stream, width=None if stream.isatty() else 200, soft_wrap=True, highlight=False)
     with report.capture() as captured:
-        for line in lines:
-            report.print(line)
+        report.print(*lines, sep="\n")
     with output_errors("standard output"):
-        print(captured.get(), end="", file=stream, flush=True)
+        for line in captured.get().splitlines():
+            print(line.rstrip(), file=stream)
+        stream.flush()
 
 
 def _print_version(wanted: bool) -> None:
