@@ -13,6 +13,7 @@ from rich.table import Table
 
 from edgedepth.backends import Backend, BackendOptions, TensorSpec, open_backend
 from edgedepth.bundle import Model, check_spec, load_model, read_golden
+from edgedepth.cli import options as opt
 from edgedepth.cli.app import print_json, print_report
 from edgedepth.depth import GateReport, check_backend
 
@@ -21,9 +22,9 @@ __all__ = ["inspect"]
 
 def inspect(
     model: Annotated[Path, typer.Argument(help="A bundle folder, or an .onnx file with its spec.", metavar="BUNDLE")],
-    spec: Annotated[Path | None, typer.Option(help="Spec (TOML or JSON) of a bare .onnx.")] = None,
-    backend: Annotated[str | None, typer.Option(help="Backend to load the network with.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on standard output.")] = False,
+    spec: opt.SpecOption = None,
+    backend: opt.BackendOption = None,
+    as_json: opt.JsonOption = False,
 ) -> None:
     """Show a model's contract, check its files and tensors against it, and prove the backend on its golden data.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -80,13 +81,15 @@ def measure(
             PartFile(output).discard()  # a place that cannot be written to is told before any work
     frame = _read_frame(rgb, depth, depth_scale, intrinsics)
     finder = GivenPeople(opt.parse_boxes(boxes)) if boxes is not None else opt.make_finder(detector)
-    with opt.open_estimator(
-        model, spec, backend, scale=opt.parse_scale(scale), allow_untrained=allow_untrained
-    ) as estimator:
+    with (
+        closing(finder),
+        opt.open_estimator(
+            model, spec, backend, scale=opt.parse_scale(scale), allow_untrained=allow_untrained
+        ) as estimator,
+    ):
         meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, scaled=scale is not None)
         depth_map = estimator.estimate(frame)
         measurement = meter.measure(frame, depth_map)
-        meter.close()
     if overlay is not None:
         _write_overlay(overlay, Result(frame, depth_map, measurement, published_ns=time.monotonic_ns()))
     if cloud is not None:

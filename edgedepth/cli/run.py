@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
@@ -86,10 +86,8 @@ def run(
         )  # fmt: skip
         meter = None
         if height:
-            meter = opt.make_meter(
-                estimator, opt.make_finder(detector, options), camera_height_m=camera_height, scaled=metric is not None
-            )
-            stack.callback(meter.close)
+            finder = stack.enter_context(closing(opt.make_finder(detector, options)))
+            meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, scaled=metric is not None)
         elif camera_height is not None:
             raise InputError("--camera-height scales the depth that heights are measured in; add --height")
         # Sinks last: nothing is created for a run that cannot start. The pipeline closes them.

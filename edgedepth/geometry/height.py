@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgedepth.errors import InputError, IntrinsicsError, MeasurementRefused
 from edgedepth.geometry.crown import Crown, HeadModel, find_crown
-from edgedepth.geometry.measurement import HeightMeasurement
+from edgedepth.geometry.measurement import PERSON, HeightMeasurement
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.projection import ray_grid
 from edgedepth.geometry.rim import Rim, find_rim
@@ -77,7 +77,7 @@ def measure_height(
     floor: FloorPlane,
     *,
     box_xywh: Box | None = None,
-    label: str = "person",
+    label: str = PERSON,
     score: float = 1.0,
     options: HeightOptions = DEFAULTS,
 ) -> HeightMeasurement:
@@ -182,7 +182,7 @@ class _Measurer:
         distance_m = float(np.median(self.depth_m[self.clean]))
         rim = find_rim(self.mask, ~np.isfinite(self.depth_m), distance_m / self.intrinsics.f_px)
         self._require_crown_in_view(rim)
-        head = self.options.head if label == "person" else None
+        head = self.options.head if label == PERSON else None
         crown = find_crown(rim, self.depth_m, self.clean, intrinsics=self.intrinsics, floor=self.floor, head=head)
         if crown.coverage < self.options.min_coverage:
             raise MeasurementRefused(
@@ -192,15 +192,15 @@ class _Measurer:
             )
         self._require_crown_unoccluded(rim, crown)
         heights, lean_deg = self._body()
-        if label == "person" and lean_deg > self.options.max_lean_deg:
+        if label == PERSON and lean_deg > self.options.max_lean_deg:
             raise MeasurementRefused(
                 "not_upright",
                 f"a standing body leans less than {self.options.max_lean_deg:g} degrees and this one {lean_deg:.0f}; "
                 "stand straight",
             )
-        height_m = crown.height_m - (self.options.hair_m if label == "person" else 0.0)
+        height_m = crown.height_m - (self.options.hair_m if label == PERSON else 0.0)
         low, high = self.options.plausible_m
-        if label == "person" and not low <= height_m <= high:
+        if label == PERSON and not low <= height_m <= high:
             raise MeasurementRefused(
                 "implausible_height",
                 f"people are {low:g} to {high:g} m tall and this came out as {height_m:.2f} m; "

@@ -7,7 +7,11 @@ from typing import Any
 
 from edgedepth.geometry.plane import FloorPlane
 
-__all__ = ["HeightMeasurement", "Measurement"]
+__all__ = ["PERSON", "UPRIGHT_OBJECT", "HeightMeasurement", "Measurement"]
+
+PERSON = "person"
+UPRIGHT_OBJECT = "upright_object"
+"""What stands on the floor without a person's shape."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class HeightMeasurement:
     interval_m: tuple[float, float] | None = None
     flags: tuple[str, ...] = ()
     refused: str | None = None
-    label: str = "person"
+    label: str = PERSON
     distance_m: float | None = None
     score: float = 1.0
     budget_m: tuple[tuple[str, float], ...] = ()
@@ -41,7 +45,7 @@ class HeightMeasurement:
     @property
     def is_person(self) -> bool:
         """False for what stands upright and has no person's shape."""
-        return self.label == "person"
+        return self.label == PERSON
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, rounded to a tenth of a millimetre and a tenth of a pixel."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.geometry.measurement import PERSON, UPRIGHT_OBJECT
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.types import DepthMap, Frame
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["PERSON", "UPRIGHT_OBJECT", "Candidate", "PersonFinder", "Stateless"]
-
-PERSON = "person"
-UPRIGHT_OBJECT = "upright_object"
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from edgedepth.errors import EndOfStream, InputError, IntrinsicsError
 from edgedepth.sources import Source, SourceOptions
+from edgedepth.sources._uri import positive_int, query_of
 from edgedepth.sources.grabber import Shot
 from edgedepth.sources.live import LiveSource
 from edgedepth.sources.ordered import OrderedSource
@@ -103,12 +104,9 @@ def _settings(uri: str) -> dict[str, int]:
     parts = urlsplit(uri)
     if parts.netloc not in ("", "default") or parts.path not in ("", "/"):
         raise InputError(f"{uri}: expected synthetic://, found the scene {parts.netloc + parts.path!r}")
-    settings = {name: default for name, (default, _, _) in _SETTINGS.items()}
-    for name, text in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in _SETTINGS:
-            raise InputError(f"{uri}: unknown setting {name!r}; known are {', '.join(_SETTINGS)}")
-        _, low, high = _SETTINGS[name]
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise InputError(f"{uri}: {name} must be a whole number from {low} to {high}, found {text!r}")
-        settings[name] = int(text)
+    given = query_of(uri, *_SETTINGS)
+    settings = {}
+    for name, (default, low, high) in _SETTINGS.items():
+        value = positive_int(given, name, minimum=low, maximum=high)
+        settings[name] = default if value is None else value
     return settings

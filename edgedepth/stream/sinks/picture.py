@@ -71,7 +71,7 @@ class ResultPicture:
         if result.measurement is not None:
             zoom = box[2] / result.frame.size_wh[0]
             # People last: what is drawn over is an object's label, not theirs.
-            for person in sorted(result.measurement.notable, key=lambda person: person.label == "person"):
+            for person in sorted(result.measurement.notable, key=lambda person: person.is_person):
                 self._draw_person(left, person, box, zoom)
                 self._draw_person(right, person, box, zoom)
         self._draw_header(result)
@@ -110,7 +110,7 @@ class ResultPicture:
         # Pixel centres are integers, so a box of pixels x .. x + w - 1 ends there.
         corner, end = (round(box[0] + x), round(box[1] + y)), (round(box[0] + x + w - 1), round(box[1] + y + h - 1))
         colour = _MEASURED if person.height_m is not None else _REFUSED
-        if person.label != "person":
+        if not person.is_person:
             colour = _OBJECT
         cv2.rectangle(panel, corner, end, _BLACK, self._thickness + 2)  # seen on any colour of depth
         cv2.rectangle(panel, corner, end, colour, self._thickness)
@@ -145,7 +145,7 @@ class ResultPicture:
 
 def _person_label(person: HeightMeasurement) -> str:
     """ASCII: OpenCV 4's fonts have nothing else."""
-    name = "" if person.label == "person" else f"{person.label.replace('_', ' ')} "
+    name = "" if person.is_person else f"{person.label.replace('_', ' ')} "
     if person.height_m is None:
         return name + _reason(person.refused)
     if person.interval_m is None:
