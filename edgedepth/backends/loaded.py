@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from edgedepth.backends.base import TensorSpec
 from edgedepth.backends.feeds import check_feeds
+from edgedepth.closing import Closing
 from edgedepth.errors import BackendError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseBackend"]
 
 
-class BaseBackend(ABC):
+class BaseBackend(Closing, ABC):
     """A Backend that checks its feeds, closes once, refuses to run afterwards, and is a context manager.
 
     A subclass implements ``_run`` (of feeds that fit), ``_replica`` and ``_release``.
@@ -60,14 +60,6 @@ class BaseBackend(ABC):
         if not self._closed:
             self._closed = True
             self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _require_open(self) -> None:
         if self._closed:

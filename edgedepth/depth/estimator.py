@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter_ns
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.backends import Backend, BackendOptions, open_backend
 from edgedepth.bundle import Model, ModelSpec, check_spec, load_model
+from edgedepth.closing import Closing
 from edgedepth.depth.base import STAGES, Grid
 from edgedepth.depth.conversion import Conversion, MetricScale
 from edgedepth.depth.postprocess import Postprocessor, plane_of, postprocess
@@ -23,7 +23,7 @@ from edgedepth.types import DepthKind, DepthMap, Frame
 __all__ = ["DepthEstimator", "SensorDepth"]
 
 
-class DepthEstimator:
+class DepthEstimator(Closing):
     """Depth of frames by a network. A FrameEstimator: one thread at a time, ``replica`` for others.
 
     Buffers are made for the first frame and kept while frames have the same size.
@@ -164,16 +164,8 @@ class DepthEstimator:
         """Close the backend. Safe to call twice."""
         self._backend.close()
 
-    def __enter__(self) -> DepthEstimator:
-        return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class SensorDepth:
+class SensorDepth(Closing):
     """The depth the frame brings along (RGB-D cameras, recordings). A FrameEstimator without a network."""
 
     name = "sensor depth"
@@ -222,11 +214,3 @@ class SensorDepth:
 
     def close(self) -> None:
         """Nothing to do."""
-
-    def __enter__(self) -> SensorDepth:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.closing import Closing
 from edgedepth.errors import EdgeDepthError, EndOfStream
 from edgedepth.types import Frame, Intrinsics
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
+    pass
 
 __all__ = ["FakeSource"]
 
 
-class FakeSource:
+class FakeSource(Closing):
     """Frames and errors in the order of a script.
 
     >>> source = FakeSource([image, FrameTimeout("nothing yet"), image])  # then EndOfStream
@@ -82,11 +81,3 @@ class FakeSource:
     def close(self) -> None:
         """End it: every later ``read`` raises EndOfStream."""
         self.closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()

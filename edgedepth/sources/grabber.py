@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.closing import Closing
 from edgedepth.intrinsics_io import load_intrinsics
 from edgedepth.sources.base import SourceOptions
 from edgedepth.types import Frame, Intrinsics, Pose
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 __all__ = ["SLICE_S", "Grabber", "GrabberSource", "Shot", "now"]
 
@@ -71,7 +71,7 @@ class Grabber(Protocol):
         ...
 
 
-class GrabberSource:
+class GrabberSource(Closing):
     """What the two kinds of source over a Grabber share: names, the camera of each image, context management."""
 
     is_live = False
@@ -133,18 +133,6 @@ class GrabberSource:
     def read(self, timeout_s: float) -> Frame:
         """See Source.read."""
         raise NotImplementedError
-
-    def close(self) -> None:
-        """See Source.close."""
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _camera_for(given: Intrinsics | str, size_wh: tuple[int, int]) -> Intrinsics:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from types import TracebackType
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from edgedepth.closing import Closing
 from edgedepth.errors import SinkError
 from edgedepth.stream.result import Result
 
 __all__ = ["BaseSink", "Sink"]
-
-_Self = TypeVar("_Self", bound="BaseSink")
 
 
 @runtime_checkable
@@ -32,7 +30,7 @@ class Sink(Protocol):
         ...
 
 
-class BaseSink(ABC):
+class BaseSink(Closing, ABC):
     """What the sinks here share: closed once, and a failed one gives up what it had begun and takes no more.
 
     A subclass implements ``_write``, ``_finish`` (make the output final) and ``_abort`` (leave nothing half-written).
@@ -62,19 +60,11 @@ class BaseSink(ABC):
             self._abort()
             raise
 
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
-
     @abstractmethod
     def _write(self, result: Result) -> None: ...
 
-    def _finish(self) -> None:  # noqa: B027 (a choice, not a duty)
+    def _finish(self) -> None:
         """Make the output final. Nothing, unless there is some."""
 
-    def _abort(self) -> None:  # noqa: B027
+    def _abort(self) -> None:
         """Remove what was begun; must not raise. Nothing, unless there is some."""
