@@ -14,32 +14,25 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
-import re
 import statistics
 import sys
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from record import Record, rounded
 
-from edgedepth import __version__
-from edgedepth.device import describe_device, package_version, usable_cpus
 from edgedepth.geometry.floor import fit_floor
 from edgedepth.geometry.height import measure_height
 from edgedepth.geometry.projection import points_from_depth
-from edgedepth.output import atomic_output
 from edgedepth.synthetic.render import Rendering, render
 from edgedepth.synthetic.scene import Camera, Person, Room, Scene
 from edgedepth.synthetic.sensor_noise import add_sensor_noise
 from edgedepth.types import DepthKind, DepthMap, Intrinsics
 
-SCHEMA_VERSION = 1
 VGA = Intrinsics(640, 480, 615.0, 615.0, 319.5, 239.5)
 HALF_VIEW_DEG = math.degrees(math.atan(240 / 615))
 ROOM = Room(x_m=(-3.0, 3.0), y_m=(-1.0, 5.0), height_m=3.5)
@@ -169,14 +162,6 @@ def floor_fit(repeats: int = 50) -> dict[str, Any]:
     return {"size": "640x480", "threads": 1, "median_ms": statistics.median(took_ms), "max_ms": max(took_ms)}
 
 
-def _round(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _round(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_round(item) for item in value]
-    return round(value, 4) if isinstance(value, float) else value
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200, help="of each noise study (default: 200)")
@@ -184,10 +169,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.trials < 2:
         parser.error("--trials must be 2 or more")
-    device, now = describe_device(), datetime.now(timezone.utc)
-    slug = re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-")
-    output = arguments.output or Path(__file__).parent / "results" / f"height-{slug}-{now:%Y-%m-%d}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
+    packages = ("numpy", "opencv-python-headless")
+    record = Record("height", arguments.output, file_name="height-{device}-{date}.json", packages=packages)
     results = {
         "floor_fit": floor_fit(),
         "exact": exact(),
@@ -196,24 +179,8 @@ def main() -> None:
             for kind in ("sensor", "field")
         },
     }
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "benchmark": "height",
-        "date": now.isoformat(timespec="seconds"),
-        "device": device.as_dict(),
-        "cores": usable_cpus(),
-        "load_average_before": round(os.getloadavg()[0], 2),
-        "versions": {"edgedepth": __version__}
-        | {name: v for name in ("numpy", "opencv-python-headless") if (v := package_version(name)) is not None},
-        "trials": arguments.trials,
-        "seed": 0,
-        "mae_bar_cm": MAE_BAR_CM,
-        "results": _round(results),
-    }
-    with atomic_output(output) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report["results"], indent=1))
-    print(f"written: {output}", file=sys.stderr)
+    settings = {"trials": arguments.trials, "seed": 0, "mae_bar_cm": MAE_BAR_CM}
+    record.write(settings, rounded(results))
     for kind, subjects in results["noise"].items():
         for subject, found in subjects.items():
             if found["edgedepth"]["mae_cm"] > MAE_BAR_CM[subject]:

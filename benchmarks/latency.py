@@ -17,35 +17,29 @@ Ratios are medians of those of the repeats.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import os
-import re
 import statistics
 import sys
 import threading
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from record import Record, rounded
 
-from edgedepth import __version__
 from edgedepth.backends import BackendOptions, open_backend
 from edgedepth.bundle import load_model
 from edgedepth.depth import DepthEstimator
 from edgedepth.depth.preprocess import preprocess
 from edgedepth.depth.resize import ResizePlan
-from edgedepth.device import describe_device, package_version, usable_cpus
+from edgedepth.device import usable_cpus
 from edgedepth.errors import EdgeDepthError
-from edgedepth.output import atomic_output
 from edgedepth.sources import open_source
 from edgedepth.stream import Pipeline, stream_options
 from edgedepth.stream.timing import Samples
 
-SCHEMA_VERSION = 1
 WARM_UP_FRAMES = 20
 PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "onnxruntime", "onnxruntime-gpu", "openvino")
 
@@ -254,36 +248,20 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     medians = {key: _median(values) for key, values in runs.items()}
     results: dict[str, Any] = {"plain": medians["plain",]}
     for name in backends:
+        keys = (("plain",), (name, "pipeline"), (name, "stages"), (name, "inference", "throughput"))
+        turns = zip(*(runs[key] for key in keys), strict=True)
         results[name] = {
             "pipeline": medians[name, "pipeline"],
             "inference": {mode: medians[name, "inference", mode] for mode in ("latency", "throughput")},
             "stages": medians[name, "stages"],
-            "ratios": _median(
-                [
-                    _ratios(plain, *of_repeat)
-                    for plain, *of_repeat in zip(
-                        runs["plain",],
-                        *(
-                            runs[key]
-                            for key in ((name, "pipeline"), (name, "stages"), (name, "inference", "throughput"))
-                        ),
-                        strict=True,
-                    )
-                ]
-            ),
+            "ratios": _median([_ratios(*turn) for turn in turns]),
         }
     if arguments.versus:
         pairs = zip(runs[arguments.versus, "pipeline"], runs[arguments.backend, "pipeline"], strict=True)
         ratio = statistics.median(one["fps"] / other["fps"] for one, other in pairs)
         results["ratios"] = {f"{arguments.versus}_to_{arguments.backend}": ratio}
     every_fps = {" ".join(key): [round(value.get("fps", 0.0), 2) for value in values] for key, values in runs.items()}
-    return {**_round(results), "fps_of_every_repeat": {key: value for key, value in every_fps.items() if any(value)}}
-
-
-def _round(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _round(item) for key, item in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
+    return {**rounded(results), "fps_of_every_repeat": {key: value for key, value in every_fps.items() if any(value)}}
 
 
 def main() -> None:
@@ -299,31 +277,16 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.frames < 1 or arguments.repeats < 1:
         parser.error("--frames and --repeats must be 1 or more")
-    device, now = describe_device(), datetime.now(timezone.utc)
-    slug = re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-")
-    default = Path(__file__).parent / "results" / f"{slug}-{arguments.backend}-{now:%Y-%m-%d}.json"
-    output = arguments.output or default
-    output.parent.mkdir(parents=True, exist_ok=True)
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "benchmark": "latency",
-        "date": now.isoformat(timespec="seconds"),
-        "device": device.as_dict(),
-        "cores": usable_cpus(),
-        "load_average_before": round(os.getloadavg()[0], 2),
-        "versions": {"edgedepth": __version__}
-        | {name: version for name in PACKAGES if (version := package_version(name)) is not None},
+    file_name = "{device}-" + arguments.backend + "-{date}.json"
+    record = Record("latency", arguments.output, file_name=file_name, packages=PACKAGES)
+    settings = {
         "video": Path(arguments.video).name,
         "model": Path(arguments.model).name,
         "frames": arguments.frames,
         "repeats": arguments.repeats,
         "threads": {"plain": "each library's default", "latency": usable_cpus(), "throughput": "1 per replica"},
-        "results": measure(arguments),
     }
-    with atomic_output(output) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report["results"], indent=1))
-    print(f"written: {output}", file=sys.stderr)
+    record.write(settings, measure(arguments))
 
 
 if __name__ == "__main__":

@@ -106,9 +106,9 @@ def test_a_crown_of_flying_pixels_alone_is_refused() -> None:
     assert reason(measured(rendering, depth_m=depth_m)) == "crown_depth_missing"
 
 
-def test_noise_study_reduced() -> None:
+def test_noise_study_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
     """benchmarks/height.py with few trials: the same code as the 200 of the report."""
-    benchmark = load_benchmark()
+    benchmark = load_benchmark(monkeypatch)
     for subject, bar_cm in benchmark.MAE_BAR_CM.items():
         found = benchmark.study(subject, 10, field=False, seed=1000)
         assert found["refused"] == 0
@@ -119,8 +119,9 @@ def test_noise_study_reduced() -> None:
         assert field["interval_95_coverage"] >= 0.8
 
 
-def load_benchmark() -> ModuleType:
+def load_benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     path = Path(__file__).resolve().parents[3] / "benchmarks" / "height.py"
+    monkeypatch.syspath_prepend(path.parent)  # as when it is run as a script
     spec = importlib.util.spec_from_file_location("benchmark_height", path)
     assert spec is not None
     assert spec.loader is not None
