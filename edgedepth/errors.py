@@ -10,6 +10,9 @@ what to do, in one line; the command line prints that line and exits with code 2
     │   ├── IntrinsicsError         focal length, distortion or resolution that cannot be true
     │   ├── SpecError               a model spec that is malformed or disagrees with its network
     │   ├── BundleError             a bundle that is incomplete, altered or unreadable
+    │   ├── RecipeError             an export recipe that is malformed, unknown or lacks what was asked of it
+    │   ├── CheckpointError         trained weights that are missing, unsafe to load or belong to another network
+    │   ├── CalibrationSetError     an image set that cannot calibrate INT8: too few, blank or noise
     │   └── OutputError             a place to write to that cannot be written (also a full disk)
     │       └── ReaderGone          the reader of a pipe went away, as head does
     ├── SourceError                 where frames come from
@@ -20,7 +23,13 @@ what to do, in one line; the command line prints that line and exits with code 2
     │   ├── FrameInvalid            a frame that must not reach a network: empty, black, stale or undecodable
     │   └── EndOfStream             the normal end of a file, not a failure
     ├── BackendError                a network could not be loaded or run
-    │   └── BackendUnavailable      the library, provider or device is missing; says what installs it
+    │   ├── BackendUnavailable      the library, provider or device is missing; says what installs it
+    │   ├── GateError               it runs, and its numbers are not the bundle's
+    │   └── EngineError             a TensorRT engine that cannot be built, or is stale, foreign or corrupted
+    │       └── CudaError           the CUDA driver or runtime reported an error
+    ├── ExportError                 a network could not be turned into the graph asked for
+    │   ├── ParityError             the exported graph does not give the network's numbers
+    │   └── BudgetError             a precision costs more accuracy than allowed, or brings no speed
     ├── SinkError                   a consumer of results failed
     ├── MeasurementRefused          the number cannot be trusted; ``reason`` says why
     │   └── NotMetricError          metres asked of depth that has no scale
@@ -32,18 +41,27 @@ from __future__ import annotations
 __all__ = [
     "BackendError",
     "BackendUnavailable",
+    "BudgetError",
     "BundleError",
+    "CalibrationSetError",
+    "CheckpointError",
+    "CudaError",
     "EdgeDepthError",
     "EndOfStream",
+    "EngineError",
+    "ExportError",
     "FrameInvalid",
     "FrameTimeout",
+    "GateError",
     "InputError",
     "IntrinsicsError",
     "MeasurementRefused",
     "MissingExtraError",
     "NotMetricError",
     "OutputError",
+    "ParityError",
     "ReaderGone",
+    "RecipeError",
     "SinkError",
     "SourceAuthError",
     "SourceError",
@@ -71,6 +89,18 @@ class SpecError(InputError):
 
 class BundleError(InputError):
     """A model bundle that is incomplete, altered or unreadable."""
+
+
+class RecipeError(InputError):
+    """An export recipe that is malformed, unknown, or lacks what was asked of it."""
+
+
+class CheckpointError(InputError):
+    """Trained weights that are missing, unsafe to load, or belong to another network."""
+
+
+class CalibrationSetError(InputError):
+    """An image set that cannot calibrate INT8: too few images, blank ones, or noise."""
 
 
 class OutputError(InputError):
@@ -115,6 +145,30 @@ class BackendError(EdgeDepthError):
 
 class BackendUnavailable(BackendError):
     """The library, execution provider or device a backend needs is missing."""
+
+
+class GateError(BackendError):
+    """A backend that runs and does not give the bundle's numbers."""
+
+
+class EngineError(BackendError):
+    """A TensorRT engine that cannot be built, or is stale, foreign or corrupted."""
+
+
+class CudaError(EngineError):
+    """The CUDA driver or runtime reported an error."""
+
+
+class ExportError(EdgeDepthError):
+    """A network could not be turned into the graph that was asked for."""
+
+
+class ParityError(ExportError):
+    """The exported graph does not give the network's numbers."""
+
+
+class BudgetError(ExportError):
+    """A precision that costs more accuracy than allowed, or brings no speed here."""
 
 
 class SinkError(EdgeDepthError):

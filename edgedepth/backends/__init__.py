@@ -1,6 +1,6 @@
 """What runs a network: onnxruntime, openvino, a fake for tests, and plugins, all opened by ``open_backend``."""
 
-from edgedepth.backends.base import Backend, BackendOptions, Mode, TensorSpec
+from edgedepth.backends.base import Backend, BackendOptions, EngineOptions, Mode, ProvableBackend, TensorSpec
 from edgedepth.backends.factory import available_backends, open_backend
 from edgedepth.backends.fake import FakeBackend
 from edgedepth.backends.loaded import BaseBackend
@@ -9,8 +9,10 @@ __all__ = [
     "Backend",
     "BackendOptions",
     "BaseBackend",
+    "EngineOptions",
     "FakeBackend",
     "Mode",
+    "ProvableBackend",
     "TensorSpec",
     "available_backends",
     "open_backend",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Backend", "BackendOptions", "Mode", "TensorSpec"]
+__all__ = ["Backend", "BackendOptions", "EngineOptions", "Mode", "ProvableBackend", "TensorSpec"]
 
 Mode = Literal["latency", "throughput"]
 """latency: one frame uses every thread. throughput: one thread a frame, several frames at once (replicas)."""
@@ -26,6 +27,27 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class EngineOptions:
+    """How libraries that compile a network first (TensorRT) compile it. All of it is part of the engine's cache key.
+
+    Attributes:
+        workspace_mib: most scratch memory a layer may use, MiB; None leaves it to the library.
+        level: builder optimisation level 0..5 (higher: slower build, perhaps a faster engine); None is the library's.
+        dla_core: Deep Learning Accelerator core to use, with GPU fall-back; None is the GPU.
+        cache_root: where engines are kept; None is ``$XDG_CACHE_HOME/edgedepth/engines``.
+        timing_cache: file of layer timings, read and updated; None keeps one beside the engines.
+        rebuild: build even when a valid engine is cached.
+    """
+
+    workspace_mib: int | None = None
+    level: int | None = None
+    dla_core: int | None = None
+    cache_root: Path | None = None
+    timing_cache: Path | None = None
+    rebuild: bool = False
+
+
+@dataclass(frozen=True)
 class BackendOptions:
     """How to load a network.
 
@@ -34,12 +56,16 @@ class BackendOptions:
         threads: CPU threads for one run; None chooses by mode (all cores, or one).
         replicas: how many runs will be in flight at once; a hint for libraries that plan streams ahead.
         device: library-specific device or provider (``"cuda"``, ``"tensorrt"``, ``"cpu"``, ``"GPU.0"``); None = best.
+        engine: for libraries that compile the network first.
+        progress: called with (what is being done, fraction 0..1 or None) during long work such as a build.
     """
 
     mode: Mode = "latency"
     threads: int | None = None
     replicas: int = 1
     device: str | None = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    progress: Callable[[str, float | None], None] | None = None
 
 
 @runtime_checkable
@@ -79,3 +105,17 @@ class Backend(Protocol):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None: ...
+
+
+@runtime_checkable
+class ProvableBackend(Protocol):
+    """A Backend whose compiled network is kept, with a note whether the numeric gate has passed it on this device."""
+
+    @property
+    def is_proved(self) -> bool:
+        """True when the gate's pass is on record for exactly this compiled network."""
+        ...
+
+    def record_proof(self, report: Mapping[str, Any]) -> None:
+        """Keep the gate's report beside the compiled network, so that the next load need not run it again."""
+        ...

@@ -15,7 +15,7 @@ from edgedepth.bundle import Golden, ModelSpec, check_spec
 from edgedepth.bundle.spec import Precision
 from edgedepth.depth.conversion import to_units
 from edgedepth.depth.postprocess import plane_of
-from edgedepth.errors import BackendError, BundleError
+from edgedepth.errors import BundleError, GateError
 
 __all__ = ["TOLERANCES", "GateReport", "Tolerance", "check_backend", "measure_backend"]
 
@@ -94,7 +94,7 @@ def measure_backend(
     Raises:
         SpecError: spec and network disagree.
         BundleError: the golden data does not fit the network.
-        BackendError: the network failed.
+        BackendError: the network failed to run.
     """
     image, depth = check_spec(spec, backend.inputs, backend.outputs)
     errors, ratios, invalid = [], [], 0
@@ -130,11 +130,11 @@ def check_backend(spec: ModelSpec, golden: Golden, backend: Backend, tolerance: 
     """As ``measure_backend``, and refuse a backend that is beyond tolerance.
 
     Raises:
-        BackendError: the backend's numbers cannot be trusted; says what is off and by how much.
+        GateError: the backend's numbers cannot be trusted; says what is off and by how much.
     """
     report = measure_backend(spec, golden, backend, tolerance)
     if report.failures:
-        raise BackendError(
+        raise GateError(
             f"{report.backend} does not give {spec.name}'s numbers on {report.frames} golden frames: "
             f"{'; '.join(report.failures)}; use another backend or device, or a bundle of another precision"
         )

@@ -1,0 +1,31 @@
+"""What every network here is to the exporter and to training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+__all__ = ["DepthNetwork"]
+
+
+class DepthNetwork(nn.Module, ABC):
+    """Image to one plane of numbers whose meaning the recipe's ``[output]`` states.
+
+    ``forward(image)``: float, B x 3 x H x W, RGB, normalised as the recipe's ``[input]`` says; returns B x 1 x h x w,
+    of the same dtype. No data-dependent control flow, no antialiased resize, eager attention: the graph is traced.
+
+    Attributes:
+        size_multiple: H and W must be multiples of it.
+    """
+
+    size_multiple: int = 32
+
+    @property
+    @abstractmethod
+    def encoder(self) -> nn.Module:
+        """The part that carries pre-trained features: frozen first, with a lower learning rate later."""
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Tensor:
+        """See the class."""
