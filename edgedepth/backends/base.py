@@ -116,6 +116,11 @@ class ProvableBackend(Protocol):
         """True when the gate's pass is on record for exactly this compiled network."""
         ...
 
+    @property
+    def gate_hint(self) -> str:
+        """The known cause of wrong numbers from this library, network and device, and its remedy; or empty."""
+        ...
+
     def record_proof(self, report: Mapping[str, Any]) -> None:
         """Keep the gate's report beside the compiled network, so that the next load need not run it again."""
         ...

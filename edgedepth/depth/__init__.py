@@ -3,7 +3,7 @@
 from edgedepth.depth.base import FrameEstimator, Grid
 from edgedepth.depth.conversion import MetricScale
 from edgedepth.depth.estimator import DepthEstimator, SensorDepth
-from edgedepth.depth.gate import GateReport, check_backend, measure_backend
+from edgedepth.depth.gate import GateReport, answers, check_backend, measure_backend, prove_backend
 from edgedepth.depth.resize import ResizePlan
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "MetricScale",
     "ResizePlan",
     "SensorDepth",
+    "answers",
     "check_backend",
     "measure_backend",
+    "prove_backend",
 ]

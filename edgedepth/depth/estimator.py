@@ -14,6 +14,7 @@ from edgedepth.bundle import Model, ModelSpec, check_spec, load_model
 from edgedepth.closing import Closing
 from edgedepth.depth.base import STAGES, Grid
 from edgedepth.depth.conversion import Conversion, MetricScale
+from edgedepth.depth.gate import prove_backend
 from edgedepth.depth.postprocess import Postprocessor, plane_of, postprocess
 from edgedepth.depth.preprocess import Preprocessor, preprocess
 from edgedepth.depth.resize import ResizePlan
@@ -83,10 +84,12 @@ class DepthEstimator(Closing):
             BundleError, SpecError: see ``load_model`` and ``check_spec``.
             BackendError, BackendUnavailable, MissingExtraError: see ``open_backend``.
             NotMetricError: as the class.
+            GateError: a network compiled here does not give the bundle's numbers.
         """
         model = load_model(path, spec_path)
         opened = open_backend(model.onnx_path, options, name=backend)
         try:
+            prove_backend(model, opened)
             return cls(model, opened, grid=grid, metric=metric, allow_untrained=allow_untrained)
         except BaseException:
             opened.close()

@@ -6,18 +6,31 @@ library. The bundle carries inputs and the FP32 original's answers; the gate run
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from edgedepth.backends import Backend
-from edgedepth.bundle import Golden, ModelSpec, check_spec
+from edgedepth.backends import Backend, ProvableBackend, open_backend
+from edgedepth.bundle import Golden, Model, ModelSpec, check_spec, read_golden
 from edgedepth.bundle.spec import Precision
 from edgedepth.depth.conversion import to_units
 from edgedepth.depth.postprocess import plane_of
+from edgedepth.depth.preprocess import preprocess
+from edgedepth.depth.resize import ResizePlan
 from edgedepth.errors import BundleError, GateError
 
-__all__ = ["TOLERANCES", "GateReport", "Tolerance", "check_backend", "measure_backend"]
+__all__ = [
+    "TOLERANCES",
+    "GateReport",
+    "Tolerance",
+    "answers",
+    "check_backend",
+    "measure_backend",
+    "probe_images",
+    "prove_backend",
+]
 
 # Values this much smaller than the frame's median are left out of ratios, which they would dominate.
 NEGLIGIBLE = 0.05
@@ -50,6 +63,7 @@ class GateReport:
         backend: its name.
         frames: how many golden frames were run.
         relative_error: mean of |found - expected| / |expected| over all pixels; the worst frame's.
+        max_relative_error: the worst pixel's, of those not negligible beside their frame's median.
         scale_ratio: median over the frames of each frame's median found / expected; 1 is right.
         scale_spread: largest minus smallest of those per-frame ratios: what would flicker in a video.
         invalid_pixels: NaN and infinities where a number was expected.
@@ -59,6 +73,7 @@ class GateReport:
     backend: str
     frames: int
     relative_error: float
+    max_relative_error: float
     scale_ratio: float
     scale_spread: float
     invalid_pixels: int
@@ -97,7 +112,7 @@ def measure_backend(
         BackendError: the network failed to run.
     """
     image, depth = check_spec(spec, backend.inputs, backend.outputs)
-    errors, ratios, invalid = [], [], 0
+    errors, worst, ratios, invalid = [], [], [], 0
     for tensor, expected_tensor in zip(golden.inputs, golden.outputs, strict=True):
         found = to_units(spec.output, plane_of(backend.run({image.name: tensor})[depth.name]))
         expected = plane_of(expected_tensor)
@@ -113,12 +128,15 @@ def measure_backend(
             size = np.abs(expected)
             solid = good & (size > NEGLIGIBLE * np.median(size[known])) if known.any() else good
             if solid.any():
-                errors.append(float(np.mean(np.abs(found[solid] - expected[solid]) / size[solid])))
+                relative = np.abs(found[solid] - expected[solid]) / size[solid]
+                errors.append(float(np.mean(relative)))
+                worst.append(float(np.max(relative)))
                 ratios.append(float(np.median(found[solid] / expected[solid])))
     return GateReport(
         backend=backend.name,
         frames=len(golden),
         relative_error=max(errors, default=float("nan")),
+        max_relative_error=max(worst, default=float("nan")),
         scale_ratio=float(np.median(ratios)) if ratios else float("nan"),
         scale_spread=max(ratios) - min(ratios) if ratios else float("nan"),
         invalid_pixels=invalid,
@@ -139,3 +157,46 @@ def check_backend(spec: ModelSpec, golden: Golden, backend: Backend, tolerance: 
             f"{'; '.join(report.failures)}; use another backend or device, or a bundle of another precision"
         )
     return report
+
+
+def prove_backend(model: Model, backend: Backend) -> GateReport | None:
+    """Pass a compiled network through the gate once, and have it remember that.
+
+    A bundle is compared with its golden data. A bare ``.onnx`` has none and is compared with onnxruntime on the CPU:
+    that proves the compiler, not the precision. None: the backend compiles nothing, or its pass is on record.
+
+    Raises:
+        GateError: the numbers are off; with the cause when it is a known one.
+        BundleError, BackendError: as ``measure_backend``.
+    """
+    if not isinstance(backend, ProvableBackend) or backend.is_proved:
+        return None
+    if model.golden_path is not None:
+        golden = read_golden(model.golden_path)
+    else:
+        image = model.spec.input
+        shape = preprocess(image, ResizePlan.for_frame(image, (image.width, image.height)))
+        inputs = np.stack([shape(pixels).copy() for pixels in probe_images(image.height, image.width)])
+        with open_backend(model.onnx_path, name="onnxruntime:cpu") as reference:
+            golden = Golden(inputs, answers(model.spec, reference, inputs))
+    try:
+        report = check_backend(model.spec, golden, backend)
+    except GateError as error:
+        raise GateError(f"{error}. {backend.gate_hint}" if backend.gate_hint else str(error)) from None
+    backend.record_proof(asdict(report))
+    return report
+
+
+def answers(spec: ModelSpec, backend: Backend, inputs: NDArray[np.generic]) -> NDArray[np.float32]:
+    """What ``backend`` gives for input tensors stacked along a new first axis, in units as Golden.outputs has them."""
+    image, depth = check_spec(spec, backend.inputs, backend.outputs)
+    return np.stack(
+        [to_units(spec.output, backend.run({image.name: tensor})[depth.name]).astype(np.float32) for tensor in inputs]
+    )
+
+
+def probe_images(height: int, width: int, count: int = 2) -> list[NDArray[np.uint8]]:
+    """Smooth coloured noise, uint8 RGB, the same every time: what a network is tried on when there are no frames."""
+    random = np.random.default_rng(7)
+    coarse = random.integers(0, 256, (count, 6, 8, 3), dtype=np.uint8)
+    return [np.asarray(cv2.resize(c, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8) for c in coarse]

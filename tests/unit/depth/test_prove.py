@@ -1,0 +1,91 @@
+"""A compiled network passes the gate once, before anybody gets a number from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import write_network
+
+from edgedepth.backends import BackendOptions, FakeBackend, TensorSpec
+from edgedepth.bundle import Golden, Model, load_model, parse_spec, write_bundle
+from edgedepth.depth import DepthEstimator, prove_backend
+from edgedepth.errors import GateError
+
+F32 = np.dtype(np.float32)
+SPEC = parse_spec({"name": "net", "input": {"height": 8, "width": 8}, "output": {"kind": "metric"}})
+
+
+class Compiled(FakeBackend):
+    """Gives the channel sum times ``gain``, as a compiler that got the scale wrong would."""
+
+    def __init__(self, gain: float, proved: bool = False) -> None:
+        def run(feeds):
+            return {"depth": feeds["image"].sum(axis=1, keepdims=True) * np.float32(gain)}
+
+        image, depth = TensorSpec("image", F32, (1, 3, 8, 8)), TensorSpec("depth", F32, (1, 1, 8, 8))
+        super().__init__((image,), (depth,), run)
+        self.is_proved, self.gate_hint = proved, ""
+        self.proof: Mapping[str, Any] | None = None
+
+    def record_proof(self, report: Mapping[str, Any]) -> None:
+        self.is_proved, self.proof = True, report
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Model:
+    """The true network, channel sum, with a spec and no golden data."""
+    path = write_network(tmp_path / "net.onnx")
+    (tmp_path / "net.json").write_text(SPEC.model_dump_json())
+    return load_model(path)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, bare: Model) -> Model:
+    inputs = np.random.default_rng(0).uniform(0, 1, (2, 1, 3, 8, 8)).astype(np.float32)
+    return write_bundle(tmp_path / "b", SPEC, bare.onnx_path, golden=Golden(inputs, inputs.sum(2, keepdims=True)))
+
+
+@pytest.mark.parametrize("kind", ["bare", "bundle"])
+def test_right_numbers_are_recorded_and_not_asked_for_again(kind: str, request: pytest.FixtureRequest) -> None:
+    model, backend = request.getfixturevalue(kind), Compiled(1.0)
+    report = prove_backend(model, backend)
+    assert report is not None
+    assert report.frames == 2
+    assert json.loads(json.dumps(backend.proof))["scale_ratio"] == pytest.approx(1)
+    runs = backend.runs
+    assert prove_backend(model, backend) is None
+    assert backend.runs == runs
+
+
+@pytest.mark.parametrize("kind", ["bare", "bundle"])
+def test_wrong_numbers_are_refused_and_not_recorded(kind: str, request: pytest.FixtureRequest) -> None:
+    backend = Compiled(1.02)
+    with pytest.raises(GateError, match=r"scale off by \+2\.00%"):
+        prove_backend(request.getfixturevalue(kind), backend)
+    assert not backend.is_proved
+    assert backend.proof is None
+
+
+def test_a_known_cause_is_named(bare: Model) -> None:
+    backend = Compiled(1.02)
+    backend.gate_hint = "This compiler is known to get it wrong; use another."
+    with pytest.raises(GateError, match=r"another precision\. This compiler is known"):
+        prove_backend(bare, backend)
+
+
+def test_what_compiles_nothing_is_not_gated(bundle: Model) -> None:
+    image, depth = TensorSpec("image", F32, (1, 3, 8, 8)), TensorSpec("depth", F32, (1, 1, 8, 8))
+    assert prove_backend(bundle, FakeBackend((image,), (depth,))) is None
+
+
+def test_the_estimator_closes_what_fails_the_gate(bundle: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Compiled(0.5)
+    monkeypatch.setattr("edgedepth.depth.estimator.open_backend", lambda *_, **__: backend)
+    with pytest.raises(GateError):
+        DepthEstimator.open(bundle.root, options=BackendOptions())
+    assert backend.open_count == 0
