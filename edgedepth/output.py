@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: a temporary name in the same folder, then a rename.
+"""Files and folders that appear whole or not at all: a temporary name in the same folder, then a rename.
 
 The one place where the operating system's errors about writing become OutputError.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +19,7 @@ from typing import TextIO
 
 from edgedepth.errors import OutputError, ReaderGone
 
-__all__ = ["PartFile", "atomic_output", "output_errors", "standard_output"]
+__all__ = ["PartFile", "atomic_folder", "atomic_output", "output_errors", "standard_output"]
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or write elsewhere",
@@ -134,3 +136,26 @@ def atomic_output(path: str | os.PathLike[str], *, sync: bool = True) -> Iterato
         part.discard()
         raise
     part.commit()
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder to fill, which becomes ``path`` when the block ends well and vanishes when it does not.
+
+    The folders above it are made when they are missing.
+
+    Raises:
+        OutputError: ``path`` exists already or cannot be written, or an OSError was raised inside the block.
+    """
+    folder = Path(path)
+    if folder.exists():
+        raise OutputError(f"{folder} exists already; remove it or choose another name")
+    with output_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            work.chmod(0o755)  # mkdtemp's 0o700 would keep everybody else out of the result
+            yield work
+            work.replace(folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from edgedepth.bundle.golden import Golden, write_golden
 from edgedepth.bundle.onnxfile import external_files
+from edgedepth.bundle.report import PrecisionReport
 from edgedepth.bundle.spec import ModelSpec
 from edgedepth.bundle.specfile import SPEC_EXAMPLE, SPEC_SUFFIXES, read_spec
-from edgedepth.errors import BundleError, OutputError, SpecError
-from edgedepth.output import output_errors
+from edgedepth.documents import read_document
+from edgedepth.errors import BundleError, SpecError
+from edgedepth.output import atomic_folder
 
 __all__ = [
     "GOLDEN_FILE",
@@ -25,6 +23,7 @@ __all__ = [
     "REPORT_FILE",
     "SPEC_FILE",
     "Model",
+    "copy_network",
     "load_model",
     "write_bundle",
 ]
@@ -48,7 +47,7 @@ class Model:
     spec: ModelSpec
     onnx_path: Path
     golden_path: Path | None = None
-    report: Mapping[str, Any] | None = None
+    report: PrecisionReport | None = None
     root: Path | None = None
 
 
@@ -104,10 +103,7 @@ def _load_bundle(root: Path) -> Model:
         raise BundleError(f"{root / SPEC_FILE} lists no SHA-256 for {', '.join(unlisted)}; write the bundle again")
     report = None
     if REPORT_FILE in spec.files:
-        try:
-            report = json.loads((root / REPORT_FILE).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise BundleError(f"{root / REPORT_FILE} is not valid JSON: {error}; write the bundle again") from error
+        report = read_document(root / REPORT_FILE, PrecisionReport, what="precision report", error=BundleError)
     golden_path = root / GOLDEN_FILE if GOLDEN_FILE in spec.files else None
     return Model(spec=spec, onnx_path=root / ONNX_FILE, golden_path=golden_path, report=report, root=root)
 
@@ -135,7 +131,7 @@ def write_bundle(
     onnx_path: str | Path,
     *,
     golden: Golden | None = None,
-    report: Mapping[str, Any] | None = None,
+    report: PrecisionReport | None = None,
     license_text: str | None = None,
 ) -> Model:
     """Write a bundle folder. It appears under its name only when it is complete.
@@ -151,31 +147,28 @@ def write_bundle(
         OutputError: the folder exists already or cannot be written (also a full disk).
     """
     root, onnx_path = Path(root), Path(onnx_path)
-    weights = external_files(onnx_path)
-    if root.exists():
-        raise OutputError(f"{root} exists already; remove it or choose another folder for the bundle")
-    with output_errors(root):
-        root.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-        try:
-            work.chmod(0o755)  # mkdtemp's 0o700 would make the bundle private
-            _copy_network(onnx_path, weights, work)
-            if golden is not None:
-                write_golden(work / GOLDEN_FILE, golden)
-            if report is not None:
-                (work / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-            if license_text is not None:
-                (work / LICENSE_FILE).write_text(license_text, encoding="utf-8")
-            files = {p.relative_to(work).as_posix(): _sha256(p) for p in sorted(work.rglob("*")) if p.is_file()}
-            complete = spec.model_copy(update={"files": files})
-            (work / SPEC_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            work.replace(root)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    external_files(onnx_path)  # what is wrong with it is said before anything is written
+    with atomic_folder(root) as work:
+        copy_network(onnx_path, work)
+        if golden is not None:
+            write_golden(work / GOLDEN_FILE, golden)
+        if report is not None:
+            (work / REPORT_FILE).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        if license_text is not None:
+            (work / LICENSE_FILE).write_text(license_text, encoding="utf-8")
+        files = {p.relative_to(work).as_posix(): _sha256(p) for p in sorted(work.rglob("*")) if p.is_file()}
+        complete = spec.model_copy(update={"files": files})
+        (work / SPEC_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return _load_bundle(root)
 
 
-def _copy_network(onnx_path: Path, weights: tuple[str, ...], folder: Path) -> None:
+def copy_network(onnx_path: Path, folder: Path) -> None:
+    """Copy an ONNX file into ``folder`` as ``model.onnx``, with the files it keeps weights in under their own names.
+
+    Raises:
+        BundleError: it is not a whole ONNX file.
+    """
+    weights = external_files(onnx_path)
     shutil.copyfile(onnx_path, folder / ONNX_FILE)
     for name in weights:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

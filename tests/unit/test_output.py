@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgedepth.errors import OutputError
-from edgedepth.output import PartFile, atomic_output, output_errors
+from edgedepth.output import PartFile, atomic_folder, atomic_output, output_errors
 
 
 def test_appears_under_its_name_only_when_committed(tmp_path: Path) -> None:
@@ -81,3 +81,26 @@ def test_devices_are_written_directly_and_never_replaced() -> None:
         assert temporary == Path("/dev/full")
         temporary.write_text("x", encoding="utf-8")
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+
+
+def test_a_folder_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "above" / "model"
+    with atomic_folder(target) as work:
+        (work / "a").write_text("x", encoding="utf-8")
+        assert not target.exists()
+    assert (target / "a").read_text(encoding="utf-8") == "x"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+    assert [p.name for p in target.parent.iterdir()] == ["model"]
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "model") as work:
+        (work / "a").write_text("x", encoding="utf-8")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(OutputError, match="exists already"), atomic_folder(tmp_path / "model"):
+        pytest.fail("must not be entered")
