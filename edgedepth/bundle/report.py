@@ -21,9 +21,9 @@ class FrameSet(_Section):
     """The frames the numbers were measured on."""
 
     name: str
-    """The image set's name, or ``"synthetic rooms"`` when none was given."""
+    """The image set's name, or ``"rendered rooms"`` when none was given."""
     frames: int = Field(gt=0)
-    truth: Literal["sensor", "rendered", "fp32"]
+    truth: Literal["sensor", "fp32"]
     """What accuracy is measured against. ``fp32``: no depth at hand, so the FP32 network stands for the truth."""
 
 
@@ -36,13 +36,13 @@ class PrecisionRow(_Section):
     delta1: Finite | None
     """Share of pixels with max(d / truth, truth / d) < 1.25."""
     rmse_m: Finite | None
-    relative_error: Finite
-    """Mean |d - d_fp32| / |d_fp32|; the worst frame's."""
-    max_relative_error: Finite
+    relative_error: Finite | None
+    """Mean |d - d_fp32| / |d_fp32|; the worst frame's. None, as the next three, where no pixel could be compared."""
+    max_relative_error: Finite | None
     """The worst pixel's, of those above 5 % of the frame's median."""
-    scale_ratio: Finite
+    scale_ratio: Finite | None
     """Median over frames of each frame's median d / d_fp32."""
-    scale_spread: Finite
+    scale_spread: Finite | None
     """Largest minus smallest of those."""
     nan_inf: int = Field(ge=0)
     """Pixels that were a number in FP32 and are none here."""

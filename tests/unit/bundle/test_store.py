@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from reports import make_report
 
 from edgedepth.bundle import Golden, ModelSpec, load_model, parse_spec, read_golden, write_bundle
 from edgedepth.errors import BundleError, InputError, OutputError, SpecError
@@ -26,14 +27,14 @@ def golden() -> Golden:
 @pytest.fixture
 def bundle(tmp_path: Path, make_onnx, spec: ModelSpec, golden: Golden) -> Path:
     root = tmp_path / "bundles" / "tiny"
-    write_bundle(root, spec, make_onnx(), golden=golden, report={"abs_rel": 0.1}, license_text="MIT\n")
+    write_bundle(root, spec, make_onnx(), golden=golden, report=make_report(), license_text="MIT\n")
     return root
 
 
 def test_a_written_bundle_reads_back_the_same(bundle: Path, spec: ModelSpec, golden: Golden, make_onnx) -> None:
     model = load_model(bundle)
     assert model.spec.model_copy(update={"files": {}}) == spec
-    assert model.report == {"abs_rel": 0.1}
+    assert model.report == make_report()
     assert model.root == bundle
     assert model.onnx_path.read_bytes() == make_onnx().read_bytes()
     assert model.golden_path is not None
@@ -171,3 +172,13 @@ def test_paths_that_are_no_model_are_refused(tmp_path: Path, bundle: Path, make_
     empty.mkdir()
     with pytest.raises(BundleError, match=r"spec\.json is missing"):
         load_model(empty)
+
+
+def test_a_report_of_another_schema_is_told_by_key(bundle: Path) -> None:
+    path = bundle / "report.json"
+    path.write_text(path.read_text().replace('"verdict"', '"veredict"'))
+    spec = json.loads((bundle / "spec.json").read_text())
+    spec["files"]["report.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (bundle / "spec.json").write_text(json.dumps(spec))
+    with pytest.raises(BundleError, match=r"report\.json: .*verdict"):
+        load_model(bundle)
