@@ -15,6 +15,7 @@ from edgedepth.backends import Backend, BackendOptions, TensorSpec, open_backend
 from edgedepth.bundle import Model, check_spec, load_model, read_golden
 from edgedepth.cli import options as opt
 from edgedepth.cli.app import print_json, print_report
+from edgedepth.cli.precision_table import report_lines
 from edgedepth.depth import GateReport, check_backend
 
 __all__ = ["inspect"]
@@ -44,6 +45,8 @@ def inspect(
     for name, value in _rows(loaded, facts):
         table.add_row(f"[bold]{name}[/]", escape(value))
     print_report(table)
+    if loaded.report is not None:
+        print_report("", *report_lines(loaded.report))
 
 
 def _facts(model: Model, backend: Backend, gate: GateReport | None) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def _facts(model: Model, backend: Backend, gate: GateReport | None) -> dict[str,
         "size_mb": round(model.onnx_path.stat().st_size / 1e6, 2),
         "checksums": "verified" if model.root else "none (a bare .onnx)",
         "gate": None if gate is None else asdict(gate),
-        "report": model.report,
+        "report": None if model.report is None else model.report.model_dump(mode="json"),
         "backend": backend.name,
         "inputs": [_tensor(tensor) for tensor in backend.inputs],
         "outputs": [_tensor(tensor) for tensor in backend.outputs],
@@ -100,5 +103,3 @@ def _rows(model: Model, facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 f"scale {gate['scale_ratio']:.5f}, varying by {gate['scale_spread']:.2e}"
             ),
         )
-    if model.report is not None:
-        yield "report", ", ".join(f"{name}: {value}" for name, value in model.report.items())

@@ -16,9 +16,11 @@ from edgedepth.documents import SUFFIXES, read_document
 from edgedepth.errors import InputError, RecipeError
 from edgedepth.resources import find_resource, list_resources
 
-__all__ = ["PrecisionNotes", "Recipe", "Weights", "list_recipes", "load_recipe", "read_recipe"]
+__all__ = ["DEFAULT_RECIPE", "PrecisionNotes", "Recipe", "Weights", "list_recipes", "load_recipe", "read_recipe"]
 
 FOLDER = "export"
+DEFAULT_RECIPE = "fastdepth"
+"""What is exported when no model is named: the small network every device can run."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 

@@ -1,0 +1,110 @@
+"""Measures the precisions of one network side by side, on one host, in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter_ns
+
+import numpy as np
+
+from edgedepth.backends import Backend, BackendOptions, open_backend
+from edgedepth.bundle import Golden, ModelSpec, PrecisionRow
+from edgedepth.bundle.spec import Precision
+from edgedepth.depth import DepthEstimator, answers, measure_backend
+from edgedepth.evaluation.frames import score_estimator
+from edgedepth.export.frames import GOLDEN_FRAMES, ProofFrames, network_inputs
+from edgedepth.types import DepthKind
+
+__all__ = ["Measured", "measure_precisions"]
+
+TIMED_S = 1.5
+"""How long each precision is timed, at least RUNS runs; they take turns, so that what disturbs one disturbs all."""
+RUNS = 10
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows in the order they were made, what ran them, and the FP32 answers a bundle keeps."""
+
+    rows: tuple[PrecisionRow, ...]
+    backend: str
+    golden: Golden
+
+
+def measure_precisions(
+    graphs: Mapping[Precision, tuple[ModelSpec, Path]],
+    frames: ProofFrames,
+    *,
+    backend: str | None = None,
+    progress: Callable[[str, float | None], None] = lambda step, fraction: None,
+) -> Measured:
+    """Run every graph on every evaluated frame. ``graphs`` holds ``"fp32"``, against which the others are measured.
+
+    Raises:
+        BackendError, BackendUnavailable: as ``open_backend``.
+    """
+    with ExitStack() as stack:
+        loaded = {
+            precision: stack.enter_context(open_backend(path, BackendOptions(), name=backend))
+            for precision, (_, path) in graphs.items()
+        }
+        fp32_spec = graphs["fp32"][0]
+        inputs = np.stack([tensor.copy() for tensor in network_inputs(fp32_spec, frames.evaluated)])
+        reference = Golden(inputs, answers(fp32_spec, loaded["fp32"], inputs))
+        latencies = _latencies(fp32_spec, loaded, reference, progress)
+        rows = []
+        for index, (precision, opened) in enumerate(loaded.items()):
+            progress(f"measuring {precision}", index / len(loaded))
+            spec, path = graphs[precision]
+            rows.append(_row(spec, opened, reference, frames, path.stat().st_size, latencies[precision]))
+        golden = Golden(reference.inputs[:GOLDEN_FRAMES], reference.outputs[:GOLDEN_FRAMES])
+        return Measured(tuple(rows), loaded["fp32"].name, golden)
+
+
+def _latencies(
+    spec: ModelSpec, loaded: Mapping[Precision, Backend], golden: Golden, progress: Callable[[str, float | None], None]
+) -> dict[Precision, list[float]]:
+    """Milliseconds of every timed run."""
+    name = spec.input.name or next(iter(loaded.values())).inputs[0].name
+    times: dict[Precision, list[float]] = {precision: [] for precision in loaded}
+    for backend in loaded.values():
+        backend.run({name: golden.inputs[0]})  # the first run of a library is not the rule
+    while any(sum(ms) < 1000 * TIMED_S or len(ms) < RUNS for ms in times.values()):
+        for precision, backend in loaded.items():
+            start = perf_counter_ns()
+            backend.run({name: golden.inputs[len(times[precision]) % len(golden)]})
+            times[precision].append((perf_counter_ns() - start) / 1e6)
+        slowest = min(times.values(), key=sum)
+        progress("timing", min(1.0, sum(slowest) / (1000 * TIMED_S), len(slowest) / RUNS))
+    return times
+
+
+def _row(
+    spec: ModelSpec, backend: Backend, reference: Golden, frames: ProofFrames, size_bytes: int, times_ms: list[float]
+) -> PrecisionRow:
+    gate = measure_backend(spec, reference, backend)
+    scores = None
+    if frames.frame_set.truth != "fp32" and spec.output.kind is DepthKind.METRIC and spec.provenance.trained:
+        scores = score_estimator(DepthEstimator(spec, backend), frames.evaluated)
+    return PrecisionRow(
+        precision=spec.precision,
+        abs_rel=scores.abs_rel if scores else None,
+        delta1=scores.delta1 if scores else None,
+        rmse_m=scores.rmse if scores else None,
+        relative_error=_finite(gate.relative_error),
+        max_relative_error=_finite(gate.max_relative_error),
+        scale_ratio=_finite(gate.scale_ratio),
+        scale_spread=_finite(gate.scale_spread),
+        nan_inf=gate.invalid_pixels,
+        size_mb=round(size_bytes / 1e6, 3),
+        latency_ms_p50=round(float(np.percentile(times_ms, 50)), 3),
+        latency_ms_p95=round(float(np.percentile(times_ms, 95)), 3),
+    )
+
+
+def _finite(value: float) -> float | None:
+    """None where nothing could be compared: every pixel was NaN or infinite."""
+    return round(value, 8) if np.isfinite(value) else None

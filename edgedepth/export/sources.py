@@ -1,0 +1,163 @@
+"""What can be exported: a recipe's network with its checkpoint, or an FP32 ONNX file that somebody else made."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgedepth.bundle import License, Model, ModelSpec, Provenance
+from edgedepth.errors import InputError, RecipeError
+from edgedepth.export.fp16 import Fp16Method, convert_fp16, export_fp16
+from edgedepth.export.onnx_export import OPSET, export_onnx
+from edgedepth.export.parity import check_parity, onnx_answers
+from edgedepth.export.recipe import PrecisionNotes, Recipe
+from edgedepth.export.simplify import simplify
+
+__all__ = ["ExportSource", "GraphSource", "NetworkSource"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ExportSource(ABC):
+    """Gives FP32 and FP16 graphs of one network.
+
+    Attributes:
+        spec: the contract of the FP32 graph; ``files`` empty.
+        notes: what is known of its precisions.
+    """
+
+    spec: ModelSpec
+    notes: PrecisionNotes
+
+    @abstractmethod
+    def write_fp32(self, path: Path, feeds: Sequence[Array]) -> None:
+        """Write the simplified FP32 graph and prove it on input tensors ``feeds``.
+
+        Raises:
+            ExportError, ParityError: it cannot be made, or does not give the network's numbers.
+        """
+
+    @abstractmethod
+    def write_fp16(
+        self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
+    ) -> tuple[str, ...]:
+        """Write the FP16 graph (FP32 at its inputs and outputs). Returns what was kept in FP32. Errors as above."""
+
+
+@dataclass(frozen=True)
+class NetworkSource(ExportSource):
+    """A network in torch."""
+
+    network: Any
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe, checkpoint: str | Path | None, *, random_init: bool = False) -> NetworkSource:
+        """The recipe's network with the weights in ``checkpoint``, or random ones when that is asked for.
+
+        Raises:
+            RecipeError: neither or both; CheckpointError: see ``load_network``.
+        """
+        from edgedepth.models.checkpoint import load_network
+
+        if random_init and checkpoint is not None:
+            raise RecipeError("--checkpoint and --random-init both say where the weights come from; give one")
+        if not random_init and checkpoint is None:
+            where = recipe.weights.hub_id or recipe.weights.url
+            known = f" (trained weights: {where})" if where else ""
+            raise RecipeError(
+                f"{recipe.name} ships no weights: give --checkpoint FILE, FOLDER or HUB-ID{known}, "
+                "or --random-init to try the export without"
+            )
+        network, info = load_network(recipe.model.family, dict(recipe.model.config), checkpoint)
+        provenance = Provenance(
+            recipe=recipe.name,
+            checkpoint_sha256=info.sha256 if info else None,
+            training_data=recipe.weights.training_data,
+            trained=info is not None,
+            license=recipe.weights.license if info else License(name="none: random weights"),
+        )
+        spec = ModelSpec(
+            name=recipe.name,
+            input=recipe.input.model_copy(update={"name": "image"}),
+            output=recipe.output.model_copy(update={"name": "depth"}),
+            opset=OPSET,
+            parameters=sum(parameter.numel() for parameter in network.parameters()),
+            provenance=provenance,
+        )
+        return cls(spec, recipe.precision, network)
+
+    def write_fp32(self, path: Path, feeds: Sequence[Array]) -> None:
+        """See ExportSource."""
+        export_onnx(self.network, self.spec.input.height, self.spec.input.width, path)
+        simplify(path)
+        check_parity(self._answer, path, feeds, tolerance=self.notes.onnx_tolerance)
+
+    def write_fp16(
+        self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
+    ) -> tuple[str, ...]:
+        """See ExportSource."""
+        if method == "autocast":
+            kept = convert_fp16(fp32, path, feeds=feeds, method="autocast", keep_fp32=keep_fp32).kept_fp32
+        else:
+            size = self.spec.input.height, self.spec.input.width
+            kept = export_fp16(self.network, *size, path, feeds=feeds, fp32_onnx=fp32, keep_fp32=keep_fp32).kept_fp32
+            simplify(path)
+        check_parity(onnx_answers(fp32), path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
+        return kept
+
+    def _answer(self, feed: Array) -> Array:
+        import torch
+
+        with torch.inference_mode():
+            answer: Array = self.network(torch.from_numpy(np.ascontiguousarray(feed))).numpy()
+        return answer
+
+
+@dataclass(frozen=True)
+class GraphSource(ExportSource):
+    """An FP32 ONNX file with its spec; torch is not needed."""
+
+    onnx_path: Path
+
+    @classmethod
+    def of_model(cls, model: Model) -> GraphSource:
+        """A bundle, or a bare ``.onnx`` with its spec.
+
+        Raises:
+            InputError: it is not FP32: what a lower precision lost cannot be had back.
+        """
+        spec = model.spec
+        if spec.precision != "fp32":
+            raise InputError(
+                f"{model.root or model.onnx_path} is {spec.precision}; export starts from the FP32 network, "
+                "so give that bundle or .onnx"
+            )
+        if spec.provenance.checkpoint_sha256 is None:
+            digest = hashlib.sha256(model.onnx_path.read_bytes()).hexdigest()
+            provenance = spec.provenance.model_copy(update={"checkpoint_sha256": digest})
+            spec = spec.model_copy(update={"provenance": provenance})
+        return cls(spec.model_copy(update={"files": {}}), PrecisionNotes(), model.onnx_path)
+
+    def write_fp32(self, path: Path, feeds: Sequence[Array]) -> None:
+        """See ExportSource."""
+        shutil.copyfile(self.onnx_path, path)
+        simplify(path, folder=self.onnx_path.parent)
+        check_parity(onnx_answers(self.onnx_path), path, feeds, tolerance=self.notes.onnx_tolerance)
+
+    def write_fp16(
+        self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
+    ) -> tuple[str, ...]:
+        """See ExportSource."""
+        named = "autocast" if method == "autocast" else "graph"
+        kept = convert_fp16(fp32, path, feeds=feeds, method=named, keep_fp32=keep_fp32).kept_fp32
+        check_parity(onnx_answers(fp32), path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
+        return kept
