@@ -1,31 +1,25 @@
 """Looks into an ONNX file without an ONNX library: is it whole, and where are its weights?
 
-Only the protobuf wire format is read (developers.google.com/protocol-buffers/docs/encoding) with the field numbers of
-onnx.proto3. It costs a few milliseconds for any size, because large fields are stepped over, not parsed.
+Only the protobuf wire format is read, with the field numbers of onnx.proto3.
 """
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from edgedepth.bundle.protobuf import Malformed, fields
 from edgedepth.errors import BundleError
 
-__all__ = ["external_files"]
+__all__ = ["GRAPH_INITIALIZER", "MODEL_GRAPH", "MODEL_OPSET_IMPORT", "external_files", "open_onnx"]
 
 # onnx.proto3: ModelProto, GraphProto, TensorProto, StringStringEntryProto
-_MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET_IMPORT = 1, 7, 8
-_GRAPH_INITIALIZER = 5
+_MODEL_IR_VERSION, MODEL_GRAPH, MODEL_OPSET_IMPORT = 1, 7, 8
+GRAPH_INITIALIZER = 5
 _TENSOR_EXTERNAL_DATA = 13
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
-
-_VARINT, _I64, _LEN, _I32 = 0, 1, 2, 5
-_FIXED_SIZE = {_I64: 8, _I32: 4}
-
-
-class _Malformed(Exception):
-    """The bytes are not a whole protobuf message."""
 
 
 def external_files(onnx_path: Path) -> tuple[str, ...]:
@@ -33,6 +27,26 @@ def external_files(onnx_path: Path) -> tuple[str, ...]:
 
     Raises:
         BundleError: not there, not an ONNX file, cut off, or weights kept in a file that is missing or not beside it.
+    """
+    with open_onnx(onnx_path) as (data, parts):
+        names = _external_names(data, *parts[MODEL_GRAPH])
+    for name in names:
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise BundleError(f"{onnx_path} keeps weights in {name!r}, outside its own folder; save it again beside it")
+        if not (onnx_path.parent / relative).is_file():
+            raise BundleError(f"{onnx_path} keeps weights in {name!r}, which is missing; put that file beside it")
+    return names
+
+
+@contextmanager
+def open_onnx(onnx_path: Path) -> Iterator[tuple[mmap.mmap, dict[int, tuple[int, int]]]]:
+    """The mapped bytes of an ONNX file, and where in them the (last) field of each number of the ModelProto is.
+
+    What is found malformed inside the block becomes a BundleError too.
+
+    Raises:
+        BundleError: not there, empty, unreadable, without the parts every ONNX file has, or malformed.
     """
     if not onnx_path.is_file():
         raise BundleError(f"no such file: {onnx_path}; expected an ONNX model")
@@ -44,69 +58,27 @@ def external_files(onnx_path: Path) -> tuple[str, ...]:
             if data[:23] == b"version https://git-lfs":
                 raise BundleError(f"{onnx_path} is a Git LFS pointer, not the model; run: git lfs pull")
             try:
-                names = _external_names(data)
-            except _Malformed as error:
+                parts = {number: (start, end) for number, start, end in fields(data, 0, len(data))}
+                if not {_MODEL_IR_VERSION, MODEL_GRAPH, MODEL_OPSET_IMPORT} <= parts.keys():
+                    raise Malformed("its IR version, graph or operator set is missing")  # noqa: TRY301
+                yield data, parts
+            except Malformed as error:
                 raise BundleError(
                     f"{onnx_path} ({size} bytes) is not a whole ONNX file: {error}; it is cut off, or another format; "
                     "export or download it again"
                 ) from None
     except OSError as error:
         raise BundleError(f"{onnx_path} cannot be read: {error}") from error
-    for name in names:
-        relative = PurePosixPath(name)
-        if relative.is_absolute() or ".." in relative.parts:
-            raise BundleError(f"{onnx_path} keeps weights in {name!r}, outside its own folder; save it again beside it")
-        if not (onnx_path.parent / relative).is_file():
-            raise BundleError(f"{onnx_path} keeps weights in {name!r}, which is missing; put that file beside it")
-    return names
 
 
-def _external_names(data: mmap.mmap) -> tuple[str, ...]:
-    top = {number: (start, end) for number, start, end in _fields(data, 0, len(data))}
-    if _MODEL_IR_VERSION not in top or _MODEL_GRAPH not in top or _MODEL_OPSET_IMPORT not in top:
-        raise _Malformed("its IR version, graph or operator set is missing")
+def _external_names(data: mmap.mmap, graph_start: int, graph_end: int) -> tuple[str, ...]:
     names: dict[str, None] = {}
-    for number, start, end in _fields(data, *top[_MODEL_GRAPH]):
-        if number != _GRAPH_INITIALIZER:
+    for number, start, end in fields(data, graph_start, graph_end):
+        if number != GRAPH_INITIALIZER:
             continue
-        for tensor_field, entry_start, entry_end in _fields(data, start, end):
+        for tensor_field, entry_start, entry_end in fields(data, start, end):
             if tensor_field == _TENSOR_EXTERNAL_DATA:
-                entry = {n: data[a:b] for n, a, b in _fields(data, entry_start, entry_end)}
+                entry = {n: data[a:b] for n, a, b in fields(data, entry_start, entry_end)}
                 if entry.get(_ENTRY_KEY) == b"location":
                     names[entry.get(_ENTRY_VALUE, b"").decode("utf-8", "replace")] = None
     return tuple(names)
-
-
-def _fields(data: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Field number and payload range of each field of the message in data[position:end]."""
-    while position < end:
-        tag, position = _varint(data, position, end)
-        number, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            start = position
-            _, position = _varint(data, position, end)
-        elif wire == _LEN:
-            length, start = _varint(data, position, end)
-            position = start + length
-        elif wire in _FIXED_SIZE:
-            start, position = position, position + _FIXED_SIZE[wire]
-        else:
-            raise _Malformed(f"wire type {wire} at byte {position} does not exist")
-        if number == 0:
-            raise _Malformed(f"field number 0 at byte {position} does not exist")
-        if position > end:
-            raise _Malformed(f"a field ends at byte {position}, the data at {end}")
-        yield number, start, position
-
-
-def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= end:
-            raise _Malformed(f"it ends inside a number at byte {position}")
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise _Malformed(f"a number at byte {position} is too long")
