@@ -1,0 +1,224 @@
+"""A torch network to one ONNX file: static size, one input ``image``, one output ``depth``, both float32."""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from edgedepth.errors import ExportError
+from edgedepth.extras import require
+from edgedepth.output import atomic_output
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["OPSET", "SCOPES_KEY", "export_onnx"]
+
+OPSET = 18
+"""The exporter's own operator set: nothing is converted down, LayerNormalization is one operator, and every TensorRT
+since 8.6 reads it."""
+
+SCOPES_KEY = "pkg.torch.onnx.name_scopes"
+"""Node metadata that says which module a node comes from; the exporter's other notes hold source lines and paths."""
+
+# protobuf refuses messages of 2 GiB; the graph itself takes a little.
+_MOST_BYTES = 2**31 - 2**22
+
+
+def export_onnx(
+    network: nn.Module,
+    height: int,
+    width: int,
+    path: Path,
+    *,
+    fp32_modules: Collection[str] = (),
+    half: bool = False,
+    opset: int = OPSET,
+    progress: Callable[[str, float | None], None] | None = None,
+) -> None:
+    """Write ``network`` (1 x 3 x H x W to 1 x 1 x h x w) as ONNX. The network itself is not changed.
+
+    Args:
+        height: of the image, pixels; the graph takes no other. ``width`` likewise.
+        fp32_modules: with ``half``: names of modules (``"encoder.block.3"``) that compute in FP32, between casts.
+        half: compute in FP16. Input and output stay float32, so that feeds and answers are those of every precision.
+        progress: called with what is being done, and None.
+
+    Raises:
+        ExportError: the network does not run or cannot be traced (names the module), gives another shape, is larger
+            than one ONNX file can be, or has no module of a name in ``fp32_modules``.
+        MissingExtraError: torch or onnxscript is not installed.
+        OutputError: ``path`` cannot be written.
+    """
+    torch = require("torch", "export")
+    require("onnxscript", "export")
+    onnx = require("onnx", "export")
+    if half or network.training:
+        network = copy.deepcopy(network).eval()
+    if half:
+        _to_half(network, fp32_modules)
+    size = sum(t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers()))
+    if size > _MOST_BYTES:
+        raise ExportError(
+            f"the network's weights take {size / 2**30:.1f} GiB and an ONNX file holds 2 GiB; export it with --fp16, "
+            "or choose a smaller variant"
+        )
+    image = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0))
+    if progress:
+        progress("tracing the network", None)
+    try:
+        with _quiet(), torch.no_grad():
+            _check_answer(network(image))
+            program = torch.onnx.export(
+                network,
+                (image,),
+                dynamo=True,
+                opset_version=opset,
+                input_names=["image"],
+                output_names=["depth"],
+                external_data=False,
+                verbose=False,
+            )
+            model = program.model_proto
+    except ExportError:
+        raise
+    except Exception as error:  # the exporter wraps whatever the network's own code raises
+        raise ExportError(f"the network could not be exported at {height}x{width}: {_cause(error, network)}") from error
+    _strip(model)
+    # The exporter stamps IR 10 on everything; runtimes older than the operator set needs would refuse the file.
+    model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import))
+    if progress:
+        progress("writing ONNX", None)
+    with atomic_output(path) as part:
+        onnx.save(model, str(part))
+
+
+def _check_answer(answer: Any) -> None:
+    shape = tuple(getattr(answer, "shape", ()))
+    if len(shape) != 4 or shape[:2] != (1, 1):
+        found = shape or type(answer).__name__
+        raise ExportError(f"a depth network gives a 1 x 1 x h x w tensor, found {found}; wrap it so that it does")
+
+
+def _to_half(network: nn.Module, fp32_modules: Collection[str]) -> None:
+    """FP16 in place, with FP32 islands and float32 doors.
+
+    A plain ``half()`` first and ``float()`` later would lose what FP16 cannot hold.
+    """
+    import torch
+
+    modules = dict(network.named_modules())
+    missing = [name for name in fp32_modules if name not in modules]
+    if missing:
+        raise ExportError(f"the network has no module {missing[0]!r} to keep in FP32; print(network) lists its modules")
+    _normalise_batchnorms(network)
+    islands = {id(modules[name]) for name in fp32_modules}
+
+    def convert(module: nn.Module) -> None:
+        if id(module) in islands:
+            _cast_at_doors(module, torch.float32, torch.float16)
+            return
+        for child in module.children():
+            convert(child)
+        module._apply(lambda t: t.half() if t.is_floating_point() else t, recurse=False)
+
+    convert(network)
+    _cast_at_doors(network, torch.float16, torch.float32)
+
+
+def _cast_at_doors(module: nn.Module, inside: torch.dtype, outside: torch.dtype) -> None:
+    """Floating tensors that enter become ``inside``, those that leave ``outside``."""
+    from torch import Tensor
+    from torch.utils._pytree import tree_map
+
+    def caster(dtype: torch.dtype) -> Callable[[Any], Any]:
+        def cast(value: Any) -> Any:
+            return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+        return cast
+
+    enter, leave = caster(inside), caster(outside)
+    module.register_forward_pre_hook(
+        lambda _, args, kwargs: (tree_map(enter, args), tree_map(enter, kwargs)), with_kwargs=True
+    )
+    module.register_forward_hook(lambda _, args, output: tree_map(leave, output))
+
+
+def _normalise_batchnorms(network: nn.Module) -> None:
+    """Rewrite every batch normalisation as a scale and a shift: mean 0, variance 1.
+
+    Variances of images that were not normalised exceed 65504, the largest FP16, and would become infinite.
+    """
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    for module in network.modules():
+        if not isinstance(module, _BatchNorm) or module.running_mean is None or module.running_var is None:
+            continue
+        with torch.no_grad():
+            scale = (module.running_var.double() + module.eps).rsqrt()
+            if module.weight is not None:
+                scale = scale * module.weight.double()
+            shift = -module.running_mean.double() * scale
+            if module.bias is not None:
+                shift = shift + module.bias.double()
+            module.weight = torch.nn.Parameter(scale.float())
+            module.bias = torch.nn.Parameter(shift.float())
+            module.running_mean.zero_()
+            module.running_var.fill_(1.0 - module.eps)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter and libraries inside networks print, log and warn about their own plans; users cannot act on it."""
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+
+
+def _strip(model: Any) -> None:
+    """Drop the exporter's notes except the module names: they hold stack traces with the paths of this machine."""
+    for holder in (model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.value_info):
+        kept = [(entry.key, entry.value) for entry in holder.metadata_props if entry.key == SCOPES_KEY]
+        del holder.metadata_props[:]
+        for key, value in kept:
+            holder.metadata_props.add(key=key, value=value)
+    for node in model.graph.node:
+        node.doc_string = ""
+
+
+def _cause(error: BaseException, network: nn.Module) -> str:
+    """One line: the innermost error, and the module whose code raised it."""
+    chain = [error]
+    while (deeper := chain[-1].__cause__ or chain[-1].__context__) is not None and deeper not in chain:
+        chain.append(deeper)
+    root = chain[-1]
+    names = {id(module): name or "the network itself" for name, module in network.named_modules()}
+    for each in reversed(chain):
+        where = _innermost(each.__traceback__, names)
+        if where is not None:
+            break
+    # Torch puts the fact into the first line and advice, graphs and traces into the rest.
+    text = next((line.strip() for line in str(root).splitlines() if line.strip()), "")
+    return f"{type(root).__name__}: {text[:300]}" + (f" (in {where})" if where else "")
+
+
+def _innermost(traceback: TracebackType | None, names: dict[int, str]) -> str | None:
+    where = None
+    while traceback is not None:
+        where = names.get(id(traceback.tb_frame.f_locals.get("self")), where)
+        traceback = traceback.tb_next
+    return where

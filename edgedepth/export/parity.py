@@ -1,0 +1,173 @@
+"""Does the exported graph give the network's numbers? Compared frame by frame, and the worst pixel is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edgedepth.backends import BackendOptions, open_backend
+from edgedepth.depth.gate import NEGLIGIBLE
+from edgedepth.errors import ExportError, ParityError
+
+__all__ = ["Difference", "Parity", "check_parity", "compare_arrays", "onnx_answers"]
+
+Kind = Literal["max", "mean"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far ``found`` is from ``expected``, over one frame.
+
+    Relative differences are |found - expected| / max(|expected|, 5 % of the frame's median |expected|): a network whose
+    output crosses zero has pixels that no finite precision gets right in relative terms, and that nobody needs.
+
+    Attributes:
+        name: of the output.
+        max_relative: the worst pixel's; infinite when a number became NaN or infinite.
+        mean_relative: over the pixels that are numbers in both.
+        worst: index of the worst pixel in the array.
+        expected: there. ``found`` likewise.
+        lost: pixels that are a number in ``expected`` and none in ``found``.
+        gained: the reverse.
+    """
+
+    name: str
+    max_relative: float
+    mean_relative: float
+    worst: tuple[int, ...]
+    expected: float
+    found: float
+    lost: int
+    gained: int
+
+    def of(self, kind: Kind) -> float:
+        """The figure a tolerance of this kind is held against. What is no number is beyond any tolerance."""
+        if self.lost or self.gained:
+            return float("inf")
+        return self.max_relative if kind == "max" else self.mean_relative
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Every frame's difference. ``worst``: the frame with the largest figure of the kind that was checked."""
+
+    frames: tuple[Difference, ...]
+    kind: Kind
+    tolerance: float
+
+    @property
+    def worst(self) -> int:
+        return int(np.argmax([frame.of(self.kind) for frame in self.frames]))
+
+    @property
+    def max_relative(self) -> float:
+        return max(frame.max_relative for frame in self.frames)
+
+    @property
+    def mean_relative(self) -> float:
+        """The worst frame's."""
+        return max(frame.mean_relative for frame in self.frames)
+
+
+def compare_arrays(name: str, expected: ArrayLike, found: ArrayLike) -> Difference:
+    """Compare one output. See Difference for the measure.
+
+    Raises:
+        ParityError: the shapes differ, or there is nothing to compare.
+    """
+    want, have = np.asarray(expected, dtype=np.float64), np.asarray(found, dtype=np.float64)
+    if want.shape != have.shape or not want.size:
+        raise ParityError(f"{name}: expected shape {want.shape}, found {have.shape}; the graph is of another network")
+    known, good = np.isfinite(want), np.isfinite(have)
+    both = known & good
+    # Where both are none, equal NaNs and equal infinities are agreement.
+    lost, gained = int(np.count_nonzero(known & ~good)), int(np.count_nonzero(good & ~known))
+    relative = np.zeros(want.shape)
+    size = np.abs(want[known])
+    if size.size:
+        floor = NEGLIGIBLE * float(np.median(size))
+        scale = np.maximum(np.abs(want[both]), floor)
+        gap = np.abs(have[both] - want[both])
+        # An all-zero frame has no scale; any difference is then infinitely large.
+        relative[both] = np.divide(gap, scale, out=np.where(gap > 0, np.inf, 0.0), where=scale > 0)
+    mean = float(relative[both].mean()) if both.any() else float("nan")
+    relative[known != good] = np.inf
+    index = np.unravel_index(int(np.argmax(relative)), want.shape)
+    worst = tuple(int(i) for i in index)
+    return Difference(name, float(relative[worst]), mean, worst, float(want[worst]), float(have[worst]), lost, gained)
+
+
+def onnx_answers(onnx_path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A function that runs a graph with one input and one output: a reference for ``check_parity``.
+
+    Raises:
+        ExportError: it has more than one of either. BackendError: it cannot be loaded.
+    """
+    backend = open_backend(onnx_path)
+    if len(backend.inputs) != 1 or len(backend.outputs) != 1:
+        raise ExportError(
+            f"{onnx_path.name} has {len(backend.inputs)} inputs and {len(backend.outputs)} outputs; "
+            "a depth network has one of each"
+        )
+    image, depth = backend.inputs[0].name, backend.outputs[0].name
+
+    def answer(feed: NDArray[Any]) -> NDArray[Any]:
+        return np.array(backend.run({image: feed})[depth])
+
+    return answer
+
+
+def check_parity(
+    reference: Callable[[NDArray[Any]], NDArray[Any]],
+    onnx_path: Path,
+    feeds: Sequence[NDArray[Any]],
+    *,
+    tolerance: float,
+    kind: Kind = "max",
+    backend: str | None = None,
+) -> Parity:
+    """Run the graph and the reference on every feed and refuse the graph when any frame is beyond ``tolerance``.
+
+    Args:
+        reference: gives the right answer to one input tensor, such as the torch network.
+        feeds: input tensors, batch included; at least one.
+        tolerance: largest relative difference, a fraction. ``kind``: of the worst pixel (``max``) or of the frame's
+            mean (``mean``).
+        backend: what runs the graph (``open_backend`` name).
+
+    Raises:
+        ParityError: says which output and frame, where, what was expected and found, and by how much.
+        ExportError: no feeds. BackendError: the graph cannot be loaded or run.
+    """
+    if not len(feeds):
+        raise ExportError("nothing to compare the graph on; give at least one input tensor")
+    with open_backend(onnx_path, BackendOptions(), name=backend) as opened:
+        image, depth = opened.inputs[0].name, opened.outputs[0].name
+        frames = tuple(compare_arrays(depth, reference(feed), opened.run({image: feed})[depth]) for feed in feeds)
+        runner = opened.name
+    parity = Parity(frames, kind, tolerance)
+    worst = frames[parity.worst]
+    if not worst.of(kind) <= tolerance:
+        raise ParityError(_complaint(worst, parity, onnx_path.name, runner))
+    return parity
+
+
+def _complaint(worst: Difference, parity: Parity, file: str, runner: str) -> str:
+    where = f"output {worst.name!r}, frame {parity.worst + 1} of {len(parity.frames)}"
+    at = f"at (row, column) {worst.worst[-2:]}" if len(worst.worst) >= 2 else f"at {worst.worst}"
+    pixel = f"{at}: expected {worst.expected:.6g}, found {worst.found:.6g}"
+    if worst.lost or worst.gained:
+        what = f"{worst.lost or worst.gained} pixels are {'no numbers' if worst.lost else 'numbers and should not be'}"
+        what += f", the first {pixel}"
+    else:
+        figure = "worst pixel" if parity.kind == "max" else "mean over the frame"
+        what = f"{figure} off by {worst.of(parity.kind):.3%} (allowed {parity.tolerance:.3%}); worst {pixel}"
+    return (
+        f"{file} on {runner} does not give the network's numbers: {where}: {what}; "
+        "keep the offending part in FP32, or report the operator that is exported wrongly"
+    )
