@@ -24,6 +24,7 @@ __all__ = [
     "SPEC_FILE",
     "Model",
     "copy_network",
+    "file_sha256",
     "load_model",
     "write_bundle",
 ]
@@ -113,7 +114,7 @@ def _verify(root: Path, name: str, expected: str) -> None:
     if relative.is_absolute() or ".." in relative.parts:
         raise BundleError(f"{root / SPEC_FILE} lists {name!r}, which is outside the bundle; write the bundle again")
     try:
-        found = _sha256(root / relative)
+        found = file_sha256(root / relative)
     except FileNotFoundError:
         raise BundleError(f"{root} is not a whole bundle: {name} is missing; export or download it again") from None
     except OSError as error:
@@ -156,7 +157,7 @@ def write_bundle(
             (work / REPORT_FILE).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if license_text is not None:
             (work / LICENSE_FILE).write_text(license_text, encoding="utf-8")
-        files = {p.relative_to(work).as_posix(): _sha256(p) for p in sorted(work.rglob("*")) if p.is_file()}
+        files = {p.relative_to(work).as_posix(): file_sha256(p) for p in sorted(work.rglob("*")) if p.is_file()}
         complete = spec.model_copy(update={"files": files})
         (work / SPEC_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return _load_bundle(root)
@@ -175,7 +176,8 @@ def copy_network(onnx_path: Path, folder: Path) -> None:
         shutil.copyfile(onnx_path.parent / name, folder / name)
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hex; read in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
