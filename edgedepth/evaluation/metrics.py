@@ -26,8 +26,8 @@ class DepthScores:
 
     Attributes:
         abs_rel: mean |p - g| / g.
-        sq_rel: mean (p - g)^2 / g, metres. (The KITTI devkit divides by g^2.)
-        rmse: sqrt of the mean (p - g)^2, metres.
+        sq_rel_m: mean (p - g)^2 / g, metres. (The KITTI devkit divides by g^2.)
+        rmse_m: sqrt of the mean (p - g)^2, metres.
         rmse_log: sqrt of the mean (ln p - ln g)^2. (DIODE's devkit has it in base 10.)
         log10: mean |log10 p - log10 g|.
         silog: 100 sqrt(mean d^2 - (mean d)^2), d = ln p - ln g: the KITTI benchmark's scale-invariant error, all of the
@@ -38,8 +38,8 @@ class DepthScores:
     """
 
     abs_rel: float
-    sq_rel: float
-    rmse: float
+    sq_rel_m: float
+    rmse_m: float
     rmse_log: float
     log10: float
     silog: float
@@ -84,8 +84,8 @@ def depth_scores(
     worst = np.maximum(p / g, g / p)
     return DepthScores(
         abs_rel=float(np.mean(np.abs(difference) / g)),
-        sq_rel=float(np.mean(square / g)),
-        rmse=float(np.sqrt(np.mean(square))),
+        sq_rel_m=float(np.mean(square / g)),
+        rmse_m=float(np.sqrt(np.mean(square))),
         rmse_log=float(np.sqrt(mean_square_log)),
         log10=float(np.mean(np.abs(log_ratio)) / np.log(10)),
         # The variance, not the difference of two nearly equal squares.

@@ -16,8 +16,8 @@ def test_two_pixels_by_hand() -> None:
     # p = 3 against 2 and p = 3 against 4: ratios 1.5 and 4/3, both beyond 1.25 and within 1.25^2 = 1.5625.
     scores = depth_scores(np.array([[3.0, 3.0]]), np.array([[2.0, 4.0]]))
     assert scores.abs_rel == pytest.approx((1 / 2 + 1 / 4) / 2)
-    assert scores.sq_rel == pytest.approx((1 / 2 + 1 / 4) / 2)
-    assert scores.rmse == pytest.approx(1.0)
+    assert scores.sq_rel_m == pytest.approx((1 / 2 + 1 / 4) / 2)
+    assert scores.rmse_m == pytest.approx(1.0)
     up, down = math.log(1.5), math.log(0.75)
     assert scores.rmse_log == pytest.approx(math.sqrt((up**2 + down**2) / 2))
     assert scores.log10 == pytest.approx((math.log10(1.5) + math.log10(4 / 3)) / 2)
@@ -33,8 +33,8 @@ def test_another_code_path_on_a_random_map() -> None:
     pairs = [(float(p), float(g)) for p, g in zip(found.flat, truth.flat, strict=True)]
     logs = [math.log(p / g) for p, g in pairs]
     assert scores.abs_rel == pytest.approx(statistics.fmean(abs(p / g - 1) for p, g in pairs))
-    assert scores.sq_rel == pytest.approx(statistics.fmean((p - g) ** 2 / g for p, g in pairs))
-    assert scores.rmse == pytest.approx(math.dist(*zip(*pairs, strict=True)) / math.sqrt(len(pairs)))
+    assert scores.sq_rel_m == pytest.approx(statistics.fmean((p - g) ** 2 / g for p, g in pairs))
+    assert scores.rmse_m == pytest.approx(math.dist(*zip(*pairs, strict=True)) / math.sqrt(len(pairs)))
     assert scores.rmse_log == pytest.approx(math.hypot(*logs) / math.sqrt(len(logs)))
     assert scores.log10 == pytest.approx(statistics.fmean(abs(math.log10(p) - math.log10(g)) for p, g in pairs))
     assert scores.silog == pytest.approx(100 * statistics.pstdev(logs))

@@ -42,8 +42,8 @@ def test_the_sensor_against_itself_and_a_wrong_scale() -> None:
 def test_the_range_limits_reach_the_metrics() -> None:
     depth = TRUTH.copy()
     depth[0] = 50
-    assert score_estimator(Wrong(1.1), [Frame(IMAGE, depth_m=depth)], max_depth_m=100).rmse > 2
-    assert score_estimator(Wrong(1.1), [Frame(IMAGE, depth_m=depth)], max_depth_m=10).rmse < 1
+    assert score_estimator(Wrong(1.1), [Frame(IMAGE, depth_m=depth)], max_depth_m=100).rmse_m > 2
+    assert score_estimator(Wrong(1.1), [Frame(IMAGE, depth_m=depth)], max_depth_m=10).rmse_m < 1
 
 
 def test_what_cannot_be_compared_says_so() -> None:
