@@ -8,6 +8,7 @@ import pytest
 from edgedepth import resources
 from edgedepth.calibration.int8_set import read_manifest
 from edgedepth.errors import InputError
+from edgedepth.export.recipe import load_recipe, read_recipe
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -19,6 +20,9 @@ def loads(path: Path) -> None:
         return
     if path.parent.name == "int8" and path.suffix == ".toml":
         read_manifest(path)
+        return
+    if path.parent.name == "export" and path.suffix == ".toml":
+        assert load_recipe(path.stem) == read_recipe(path), "found by its name"
         return
     pytest.fail(f"{path} ships with the package and nothing here knows how to load it")
 
@@ -38,7 +42,7 @@ def test_the_checkout_s_folders_are_found() -> None:
 def test_the_wheel_s_copy_comes_first(tmp_path: Path, monkeypatch) -> None:
     package = tmp_path / "edgedepth"
     for folder in resources.FOLDERS:
-        shutil.copytree(CHECKOUT / folder, package / "_data" / folder)
+        shutil.copytree(CHECKOUT / folder, package / "_data" / folder, ignore=shutil.ignore_patterns("*.toml"))
     (package / "_data" / "export" / "net.toml").write_text("")
     monkeypatch.setattr(resources, "_PACKAGE", package)
     assert resources.resource_root() == package / "_data"
