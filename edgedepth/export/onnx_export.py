@@ -128,7 +128,9 @@ def _to_half(network: nn.Module, fp32_modules: Collection[str]) -> None:
             return
         for child in module.children():
             convert(child)
-        module._apply(lambda t: t.half() if t.is_floating_point() else t, recurse=False)
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.half()
 
     convert(network)
     _cast_at_doors(network, torch.float16, torch.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 class LoudBlock(nn.Module):
@@ -21,7 +21,7 @@ class LoudBlock(nn.Module):
             self.down.weight /= gain
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.down(self.up(F.relu(self.norm(self.conv(x)))))
+        return x + self.down(self.up(functional.relu(self.norm(self.conv(x)))))
 
 
 class Attention(nn.Module):
@@ -49,7 +49,7 @@ class SdpaAttention(Attention):
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         q, k, v = self.qkv(self.norm(x.flatten(2).transpose(1, 2))).chunk(3, dim=-1)
-        mixed = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
+        mixed = functional.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
         return x + self.proj(mixed).transpose(1, 2).reshape(b, c, h, w)
 
 
@@ -64,8 +64,8 @@ class TinyDepth(nn.Module):
         self.out_gain = out_gain
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.middle(F.relu(self.stem(image)))
-        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = self.middle(functional.relu(self.stem(image)))
+        x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         logits = self.head(x) * self.out_gain / self.out_gain
         return 0.1 + 9.9 * torch.sigmoid(logits)
 
