@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgedepth.extras import require
 
-__all__ = ["Graph", "remove_redundant"]
+__all__ = ["Graph", "bypass", "drop_unread", "remove_redundant"]
 
 
 class Graph:
@@ -180,12 +180,14 @@ def remove_redundant(model: Any) -> Counter[str]:
         inputs = {each.name for each in model.graph.input}
         idle = find(graph)
         # An output keeps its name, so the operator that makes it stays.
-        _bypass(model, {name: source for name, source in idle.items() if name not in graph.outputs | inputs})
-    _drop_unread(model)
+        bypass(model, {name: source for name, source in idle.items() if name not in graph.outputs | inputs})
+    drop_unread(model)
     return before - Counter(node.op_type for node in model.graph.node)
 
 
-def _bypass(model: Any, equal: Mapping[str, str]) -> None:
+def bypass(model: Any, equal: Mapping[str, str]) -> None:
+    """Whoever reads a tensor in ``equal`` reads the one it maps to instead."""
+
     def origin(name: str) -> str:
         while name in equal:
             name = equal[name]
@@ -196,8 +198,8 @@ def _bypass(model: Any, equal: Mapping[str, str]) -> None:
             node.input[index] = origin(name)
 
 
-def _drop_unread(model: Any) -> None:
-    """Nodes whose results nobody reads, last first."""
+def drop_unread(model: Any) -> None:
+    """Remove nodes whose results nobody reads, and weights nobody needs. Nodes must be in topological order."""
     read = {output.name for output in model.graph.output}
     kept = []
     for node in reversed(model.graph.node):
