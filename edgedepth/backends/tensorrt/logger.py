@@ -42,7 +42,7 @@ class MessageLog:
 
     def add(self, level: Level, text: str) -> None:
         """Called by the logger."""
-        message = Message(level, " ".join(text.split()))
+        message = Message(level, text.strip())
         with self._lock:
             for listener in self._listeners:
                 listener.messages.append(message)
