@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -13,27 +14,31 @@ from torch.nn import functional
 
 from edgedepth.errors import CheckpointError, RecipeError
 
-__all__ = ["BoundedHead", "UpBlock", "conv", "double_conv", "library_weights", "start_at", "upsample"]
+__all__ = ["BoundedHead", "UpBlock", "conv", "double_conv", "library_network", "start_at", "upsample"]
 
 Upsampling = Literal["nearest", "bilinear"]
 LEAKY_SLOPE = 0.2
 
 
 @contextmanager
-def library_weights(encoder: str, weights: str | None) -> Iterator[None]:
-    """Around a library's constructor: what goes wrong with the weights asked of it becomes one message.
+def library_network(encoder: str, weights: str | None) -> Iterator[None]:
+    """Around a library's constructor: an encoder or weights it does not have become one message.
 
     Raises:
-        CheckpointError: the library knows no such weights, or cannot fetch them.
+        RecipeError: no such encoder.
+        CheckpointError: no such weights, or they cannot be fetched.
     """
     try:
         yield
     except (KeyError, ValueError, RuntimeError, OSError) as error:
+        cause = textwrap.shorten(str(error), 200)
         if weights is None:
-            raise
+            raise RecipeError(
+                f"encoder = {encoder!r} cannot be built ({cause}); give one the family's library has"
+            ) from error
         raise CheckpointError(
-            f"encoder_weights = {weights!r} of {encoder} cannot be had ({' '.join(str(error).split())}); expected a "
-            "name its library knows, on a connected host; or leave it out and load a checkpoint"
+            f"encoder_weights = {weights!r} of {encoder} cannot be had ({cause}); expected a name its library knows, "
+            "on a connected host; or leave it out and load a checkpoint"
         ) from error
 
 
@@ -81,9 +86,9 @@ class BoundedHead(nn.Module):
     """A last layer's x -> ``limit`` * sigmoid(x): positive and below ``limit``, in the limit's own unit.
 
     With y = limit * sigmoid(x), d ln(y) / dx = 1 - y / limit, which is at most 1. So noise in x, be it of FP16 or of
-    an INT8 layer before it, moves the output by at most as much *relative* error, near and far alike, and an L1 or
-    log loss has a gradient everywhere. A plain linear layer or ReLU has the same *absolute* error at 0.5 m as at 10 m,
-    and a ReLU that starts below zero never learns. Sigmoid and Mul exist on every runtime and on the DLA.
+    an INT8 layer before it, moves the output by at most as much *relative* error, near and far alike. A linear
+    layer or ReLU has the same *absolute* error at 0.5 m as at 10 m, the one can give depth below zero, and the other
+    learns nothing from the pixels where it starts below zero. Sigmoid and Mul exist on every runtime and on the DLA.
 
     Args:
         layer: gives the one plane of x.

@@ -7,6 +7,9 @@ Alhashim and Wonka, "High Quality Monocular Depth Estimation via Transfer Learni
   recipe's valid range.
 - LeakyReLU follows each of a block's two convolutions, as in the authors' Keras code; a widely copied PyTorch port has
   it after the second alone, which leaves two convolutions that are one linear map.
+
+The decoder has no normalisation, as in the paper, and wants the paper's learning rate of 1e-4: Adam at 1e-3 drives the
+sigmoid to its end within a step.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from torchvision import models
 
 from edgedepth.errors import RecipeError
 from edgedepth.models.base import DepthNetwork
-from edgedepth.models.blocks import BoundedHead, UpBlock, library_weights, start_at
+from edgedepth.models.blocks import BoundedHead, UpBlock, library_network, start_at
 
 __all__ = ["DenseDepth", "build"]
 
@@ -50,7 +53,7 @@ def build(
         raise RecipeError(f"densedepth takes the encoders {', '.join(ENCODERS)}, found {encoder!r}")
     if not 0 < min_depth_m < START_M:
         raise RecipeError(f"min_depth_m is between 0 and {START_M:g} m, found {min_depth_m}")
-    with library_weights(encoder, encoder_weights):
+    with library_network(encoder, encoder_weights):
         features = models.get_model(encoder, weights=encoder_weights).features
     return DenseDepth(features, decoder_width, min_depth_m)
 

@@ -14,8 +14,9 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
+from edgedepth.errors import RecipeError
 from edgedepth.models.base import DepthNetwork
-from edgedepth.models.blocks import BoundedHead, library_weights, start_at, upsample
+from edgedepth.models.blocks import BoundedHead, library_network, start_at, upsample
 
 __all__ = ["FastDepth", "build"]
 
@@ -36,8 +37,13 @@ def build(encoder: str = "mobilenetv1_100", encoder_weights: str | None = None, 
         CheckpointError: the encoder weights cannot be had.
     """
     name = f"{encoder}.{encoder_weights}" if encoder_weights else encoder
-    with library_weights(encoder, encoder_weights):
+    with library_network(encoder, encoder_weights):
         features: Any = timm.create_model(name, features_only=True, pretrained=encoder_weights is not None)
+    if features.feature_info.reduction() != [2, 4, 8, 16, 32]:
+        raise RecipeError(
+            f"fastdepth takes an encoder with features at strides 2, 4, 8, 16 and 32; {encoder} has them at "
+            f"{features.feature_info.reduction()}"
+        )
     return FastDepth(features, features.feature_info.channels(), max_depth_m)
 
 

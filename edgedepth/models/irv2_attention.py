@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgedepth.models.base import DepthNetwork
-from edgedepth.models.blocks import BoundedHead, conv, double_conv, library_weights, start_at, upsample
+from edgedepth.models.blocks import BoundedHead, conv, double_conv, library_network, start_at, upsample
 
 __all__ = ["AttentionGate", "IRv2Attention", "build"]
 
@@ -46,7 +46,7 @@ def build(encoder_weights: str | None = None, max_depth_m: float = 10.0) -> IRv2
         CheckpointError: the encoder weights cannot be had.
     """
     name = "inception_resnet_v2" + (f".{encoder_weights}" if encoder_weights else "")
-    with library_weights("inception_resnet_v2", encoder_weights):
+    with library_network("inception_resnet_v2", encoder_weights):
         features: Any = timm.create_model(
             name, features_only=True, out_indices=(0, 1, 2, 3), pretrained=encoder_weights is not None
         )

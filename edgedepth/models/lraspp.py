@@ -11,7 +11,7 @@ from torch.nn import functional
 from torchvision.models.segmentation import lraspp as torchvision_lraspp
 
 from edgedepth.models.base import DepthNetwork
-from edgedepth.models.blocks import BoundedHead, library_weights, start_at
+from edgedepth.models.blocks import BoundedHead, library_network, start_at
 
 __all__ = ["LRASPP", "build"]
 
@@ -30,7 +30,7 @@ def build(encoder_weights: str | None = None, max_depth_m: float = 10.0) -> LRAS
         RecipeError: an argument that cannot be.
         CheckpointError: the encoder weights cannot be had.
     """
-    with library_weights("mobilenet_v3_large", encoder_weights):
+    with library_network("mobilenet_v3_large", encoder_weights):
         network = torchvision_lraspp.lraspp_mobilenet_v3_large(
             weights=None, weights_backbone=encoder_weights, num_classes=1
         )

@@ -10,7 +10,7 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from edgedepth.models.base import DepthNetwork
-from edgedepth.models.blocks import BoundedHead, library_weights, start_at
+from edgedepth.models.blocks import BoundedHead, library_network, start_at
 
 __all__ = ["UNetPlusPlus", "build"]
 
@@ -29,7 +29,7 @@ def build(encoder: str = "resnet34", encoder_weights: str | None = None, max_dep
         RecipeError: an argument that cannot be.
         CheckpointError: the encoder weights cannot be had.
     """
-    with library_weights(encoder, encoder_weights):
+    with library_network(encoder, encoder_weights):
         network = smp.UnetPlusPlus(encoder, encoder_weights=encoder_weights, classes=1)
     return UNetPlusPlus(network, max_depth_m)
 
