@@ -41,7 +41,7 @@ REQUIRED: Names = {
     "ILogger": ("log", "INTERNAL_ERROR", "ERROR", "WARNING", "Severity"),
     "IHostMemory": ("nbytes",),
     # Running.
-    "Runtime": ("deserialize_cuda_engine",),
+    "Runtime": ("deserialize_cuda_engine", "DLA_core"),
     "ICudaEngine": (
         "create_execution_context",
         "num_io_tensors",
@@ -51,8 +51,7 @@ REQUIRED: Names = {
         "get_tensor_dtype",
     ),
     "IExecutionContext": ("set_tensor_address", "execute_async_v3"),
-    "TensorIOMode": ("INPUT", "OUTPUT"),
-    "DataType": ("FLOAT", "HALF", "INT8", "INT32", "BOOL"),
+    "TensorIOMode": ("INPUT",),
 }
 """In every supported version."""
 
@@ -75,6 +74,8 @@ CAPABILITIES: Mapping[str, Names] = {
         "ComputeCapability": ("CURRENT",),
         "IBuilderConfig": ("num_compute_capabilities", "set_compute_capability"),
     },
+    # TensorRT-RTX: says whether a run can be captured in a CUDA graph.
+    "stream_capture": {"IExecutionContext": ("is_stream_capturable",)},
 }
 """In some versions; used only where ``Flavour.has`` says so."""
 

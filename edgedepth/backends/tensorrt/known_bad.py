@@ -161,10 +161,10 @@ def warnings_for(
 def explain_gate_failure(
     flavour: Flavour, facts: OnnxFacts, device: GpuDevice | None = None, *, weakly_typed: bool = False
 ) -> str:
-    """What is the likely cause when the engine's numbers are wrong, and what to do; one line, to follow a ``;``."""
-    causes = [bad for bad in known_bad_for(flavour, facts, device, weakly_typed=weakly_typed) if bad.effect == "wrong"]
-    if causes:
-        return "likely cause: " + "; or ".join(f"{bad.consequence} ({bad.source}): {bad.remedy}" for bad in causes)
-    where = f"{flavour.title} on {device.name} ({device.sm_name})" if device else flavour.title
-    remedy = "export with --fp32" if facts.precision != "fp32" else "use another version of TensorRT, or onnxruntime"
-    return f"no fault of {where} with {facts.precision} networks of this kind is known here: {remedy}, and report it"
+    """The likely cause of an engine's wrong numbers and its remedy, as a sentence; empty when none is known."""
+    causes = [
+        f"{bad.consequence} ({bad.source}): {bad.remedy}"
+        for bad in known_bad_for(flavour, facts, device, weakly_typed=weakly_typed)
+        if bad.effect == "wrong"
+    ]
+    return f"Known of {flavour.title}: {'; or '.join(causes)}" if causes else ""
