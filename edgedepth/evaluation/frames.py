@@ -8,16 +8,23 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.bundle import OutputSpec
 from edgedepth.depth import FrameEstimator
 from edgedepth.errors import InputError, NotMetricError
 from edgedepth.evaluation.metrics import DepthScores, depth_scores, mean_scores
 from edgedepth.types import DepthKind, Frame
 
-__all__ = ["Alignment", "score_estimator", "score_frames"]
+__all__ = ["Alignment", "score_estimator", "score_frames", "scored_range_m"]
 
 Alignment = Literal["none", "median"]
 """none: the numbers as they come. median: each frame's depth times median(truth) / median(found) over the pixels that
 are scored, which takes the scale away and leaves the shape."""
+
+
+def scored_range_m(output: OutputSpec) -> tuple[float, float]:
+    """The true depths, metres, on which a network is scored: those it can give, else 1 mm to 10 m (NYU Depth v2)."""
+    low, high = output.valid_range_m or (1e-3, 10.0)
+    return max(low, 1e-3), high
 
 
 def score_estimator(
