@@ -7,12 +7,13 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DeviceInfo", "describe_device", "package_version", "usable_cpus"]
+__all__ = ["DeviceInfo", "describe_device", "fastest_power_mode", "package_version", "usable_cpus"]
 
 # L4T release -> JetPack, from NVIDIA's release archive.
 _JETPACK_OF_L4T = {
@@ -42,6 +43,7 @@ class DeviceInfo:
     driver: str | None = None
     cuda: str | None = None
     tensorrt: str | None = None
+    tensorrt_rtx: str | None = None
 
     @property
     def is_jetson(self) -> bool:
@@ -69,7 +71,8 @@ def describe_device(root: Path = Path("/")) -> DeviceInfo:
         gpu=gpu,
         driver=driver,
         cuda=_cuda(root),
-        tensorrt=package_version("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu13-bindings"),
+        tensorrt=package_version(*_variants("tensorrt")),
+        tensorrt_rtx=package_version(*_variants("tensorrt-rtx")),
     )
 
 
@@ -90,6 +93,14 @@ def package_version(*distributions: str) -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return None
+
+
+def _variants(name: str) -> Iterator[str]:
+    """The names a TensorRT may be installed under: alone, for one CUDA, or its Python bindings without the rest."""
+    yield name
+    for cuda in ("cu13", "cu12"):
+        yield f"{name}-{cuda}"
+        yield f"{name}-{cuda}-bindings"
 
 
 def _read(path: Path) -> str:
@@ -141,6 +152,17 @@ def _power_mode() -> str | None:
     # "NV Power Mode: MAXN\n0"
     match = re.search(r"Power Mode:\s*(\S+)", _output_of("nvpmodel", "-q"))
     return match.group(1) if match else None
+
+
+def fastest_power_mode(root: Path = Path("/")) -> tuple[int, str] | None:
+    """ID and name of the board's power mode without a cap, or None when its modes cannot be read.
+
+    The IDs differ: MAXN_SUPER is 0 on Orin NX and 2 on Orin Nano, where 0 is one of the slower modes.
+    """
+    # "< POWER_MODEL ID=2 NAME=MAXN_SUPER >"
+    modes = re.findall(r"^\s*<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(MAXN\w*)", _read(root / "etc/nvpmodel.conf"), re.M)
+    # MAXN_SUPER, where there is one, comes after MAXN.
+    return max(((int(number), name) for number, name in modes), key=lambda mode: mode[1], default=None)
 
 
 def _nvidia_smi() -> tuple[str | None, str | None]:
