@@ -11,7 +11,18 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Backend", "BackendOptions", "EngineOptions", "Mode", "ProvableBackend", "TensorSpec"]
+from edgedepth.bundle.spec import ColorOrder, Interpolation, Layout
+
+__all__ = [
+    "Backend",
+    "BackendOptions",
+    "EngineOptions",
+    "ImageBackend",
+    "ImageFeed",
+    "Mode",
+    "ProvableBackend",
+    "TensorSpec",
+]
 
 Mode = Literal["latency", "throughput"]
 """latency: one frame uses every thread. throughput: one thread a frame, several frames at once (replicas)."""
@@ -37,6 +48,8 @@ class EngineOptions:
         cache_root: where engines are kept; None is ``$XDG_CACHE_HOME/edgedepth/engines``.
         timing_cache: file of layer timings, read and updated; None keeps one beside the engines.
         rebuild: build even when a valid engine is cached.
+        weakly_typed: let the builder choose among the precisions of the file instead of following them to the letter,
+            for versions of TensorRT 10 whose strong typing fails on a network.
     """
 
     workspace_mib: int | None = None
@@ -45,6 +58,7 @@ class EngineOptions:
     cache_root: Path | None = None
     timing_cache: Path | None = None
     rebuild: bool = False
+    weakly_typed: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,4 +137,54 @@ class ProvableBackend(Protocol):
 
     def record_proof(self, report: Mapping[str, Any]) -> None:
         """Keep the gate's report beside the compiled network, so that the next load need not run it again."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFeed:
+    """How frames of one size become a network's image tensor: numbers only, as a kernel wants them.
+
+    Attributes:
+        frame_wh: the frame's size, pixels.
+        network_wh: the tensor's image size, pixels.
+        source: x, y, width, height of the frame's part that the network sees.
+        content: x, y, width, height of where it lies in the tensor's image; the rest is padding.
+        interpolation: how it is resampled.
+        layout: ``"NCHW"`` or ``"NHWC"``, batch of one.
+        color: channel order of the tensor; frames are RGB.
+        pad_value: the byte outside the content.
+        values: (256, 3) in the tensor's dtype: what each byte becomes, for each channel in the tensor's order.
+    """
+
+    frame_wh: tuple[int, int]
+    network_wh: tuple[int, int]
+    source: tuple[int, int, int, int]
+    content: tuple[int, int, int, int]
+    interpolation: Interpolation
+    layout: Layout
+    color: ColorOrder
+    pad_value: int
+    values: NDArray[Any]
+
+
+@runtime_checkable
+class ImageBackend(Protocol):
+    """A Backend that can make the image tensor of the frame itself, on its device."""
+
+    @property
+    def takes_images(self) -> bool:
+        """False when what it needs for that is missing here; tensors are fed then."""
+        ...
+
+    def run_image(self, image: NDArray[np.uint8], feed: ImageFeed) -> Mapping[str, NDArray[Any]]:
+        """As ``Backend.run`` of a network with one input. Frames of one size share one ``feed`` object.
+
+        Args:
+            image: uint8 RGB, (height, width, 3) of ``feed.frame_wh``.
+            feed: how it becomes the tensor.
+
+        Raises:
+            InputError: image, feed and network do not fit one another.
+            BackendError: the library failed.
+        """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -18,20 +19,21 @@ Opener = Callable[[Path, BackendOptions], Backend]
 
 ENTRY_POINT_GROUP = "edgedepth.backends"
 
-# name -> (where its opener is, the library it needs). The order is the order of preference when no name is given:
-# onnxruntime comes with the package and runs everything. openvino is several times faster on AVX-512 CPUs and is
-# taken only when asked for, so that installing an extra does not change anybody's numbers.
-_BUILTIN = {
-    "onnxruntime": ("edgedepth.backends.onnxruntime:open_onnxruntime", "onnxruntime"),
-    "openvino": ("edgedepth.backends.openvino:open_openvino", "openvino"),
-    "fake": ("edgedepth.backends.fake:open_fake", "onnxruntime"),
+# name -> (where its opener is, the libraries of which it needs one). The order is the order of preference when no name
+# is given: onnxruntime comes with the package and runs everything. openvino is several times faster on AVX-512 CPUs and
+# is taken only when asked for, so that installing an extra does not change anybody's numbers.
+_BUILTIN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "onnxruntime": ("edgedepth.backends.onnxruntime:open_onnxruntime", ("onnxruntime",)),
+    "openvino": ("edgedepth.backends.openvino:open_openvino", ("openvino",)),
+    "tensorrt": ("edgedepth.backends.tensorrt.backend:open_tensorrt", ("tensorrt", "tensorrt_rtx")),
+    "fake": ("edgedepth.backends.fake:open_fake", ("onnxruntime",)),
 }
 _DEFAULTS = ("onnxruntime", "openvino")
 
 
 def available_backends() -> dict[str, bool]:
     """Every backend by name, plugins included, and whether its library is installed."""
-    known = {name: find_spec(library) is not None for name, (_, library) in _BUILTIN.items()}
+    known = {name: _is_installed(name) for name in _BUILTIN}
     return known | {entry.name: True for entry in entry_points(group=ENTRY_POINT_GROUP)}
 
 
@@ -41,9 +43,9 @@ def open_backend(onnx_path: str | Path, options: BackendOptions | None = None, *
     Args:
         onnx_path: an ``.onnx`` file (external data beside it).
         options: threads, replicas, device; None takes the defaults (latency mode).
-        name: ``"onnxruntime"``, ``"openvino"``, ``"fake"`` or a plugin's name (entry points ``edgedepth.backends``,
-            each a callable ``(path, options) -> Backend``), optionally with a device: ``"onnxruntime:cuda"``. None
-            takes the first installed of onnxruntime, openvino.
+        name: ``"onnxruntime"``, ``"openvino"``, ``"tensorrt"`` (TensorRT or TensorRT-RTX), ``"fake"`` or a plugin's
+            name (entry points ``edgedepth.backends``, each a callable ``(path, options) -> Backend``), optionally with
+            a device: ``"onnxruntime:cuda"``. None takes the first installed of onnxruntime, openvino.
 
     Raises:
         InputError: no such file, an unknown name, or two different devices.
@@ -59,17 +61,21 @@ def open_backend(onnx_path: str | Path, options: BackendOptions | None = None, *
         kind, device = kind.split(":", 1)
         if options.device not in (None, device):
             raise InputError(f"two devices were asked for, {name!r} and {options.device!r}; give one")
-        options = BackendOptions(options.mode, options.threads, options.replicas, device)
+        options = replace(options, device=device)
     return _opener(kind or _default_name())(path, options)
 
 
 def _default_name() -> str:
     for name in _DEFAULTS:
-        if find_spec(_BUILTIN[name][1]) is not None:
+        if _is_installed(name):
             return name
     raise BackendUnavailable(
         f"none of {', '.join(_DEFAULTS)} is installed, so no network can run; install one: pip install onnxruntime"
     )
+
+
+def _is_installed(name: str) -> bool:
+    return any(find_spec(library) is not None for library in _BUILTIN[name][1])
 
 
 def _opener(name: str) -> Opener:

@@ -9,14 +9,14 @@ from time import perf_counter_ns
 import numpy as np
 from numpy.typing import NDArray
 
-from edgedepth.backends import Backend, BackendOptions, open_backend
+from edgedepth.backends import Backend, BackendOptions, ImageBackend, ImageFeed, open_backend
 from edgedepth.bundle import Model, ModelSpec, check_spec, load_model
 from edgedepth.closing import Closing
 from edgedepth.depth.base import STAGES, Grid
 from edgedepth.depth.conversion import Conversion, MetricScale
 from edgedepth.depth.gate import prove_backend
 from edgedepth.depth.postprocess import Postprocessor, plane_of, postprocess
-from edgedepth.depth.preprocess import Preprocessor, preprocess
+from edgedepth.depth.preprocess import Preprocessor, image_feed, preprocess
 from edgedepth.depth.resize import ResizePlan
 from edgedepth.errors import InputError, NotMetricError
 from edgedepth.types import DepthKind, DepthMap, Frame
@@ -61,8 +61,10 @@ class DepthEstimator(Closing):
         if grid not in ("frame", "network"):
             raise InputError(f"grid is frame or network, found {grid!r}")
         self._backend, self._grid, self._metric, self._allow_untrained = backend, grid, metric, allow_untrained
+        # A backend on another processor takes the frame as it is, and prepares it there.
+        self._images = backend if isinstance(backend, ImageBackend) and backend.takes_images else None
         self._plan: ResizePlan | None = None
-        self._pre: Preprocessor | None = None
+        self._pre: Preprocessor | ImageFeed | None = None
         self._post: Postprocessor | None = None
         self._stage_ns: Mapping[str, int] = {}
 
@@ -107,7 +109,8 @@ class DepthEstimator(Closing):
 
     @property
     def last_stage_ns(self) -> Mapping[str, int]:
-        """Nanoseconds of preprocess, infer and postprocess of the last ``estimate``."""
+        """Nanoseconds of preprocess, infer and postprocess of the last ``estimate``. A backend that takes images
+        prepares them in ``infer``."""
         return self._stage_ns
 
     def grid_wh(self, frame_wh: tuple[int, int]) -> tuple[int, int]:
@@ -128,10 +131,16 @@ class DepthEstimator(Closing):
         start = perf_counter_ns()
         if self._plan is None or self._pre is None or self._plan.frame_wh != frame.size_wh:
             self._plan = ResizePlan.for_frame(self.spec.input, frame.size_wh)
-            self._pre, self._post = preprocess(self.spec.input, self._plan), None
-        tensor = self._pre(frame.image)
-        ready = perf_counter_ns()
-        raw = self._backend.run({self._image.name: tensor})[self._depth.name]
+            make = preprocess if self._images is None else image_feed
+            self._pre, self._post = make(self.spec.input, self._plan), None
+        if isinstance(self._pre, ImageFeed):
+            assert self._images is not None
+            ready = perf_counter_ns()
+            raw = self._images.run_image(frame.image, self._pre)[self._depth.name]
+        else:
+            tensor = self._pre(frame.image)
+            ready = perf_counter_ns()
+            raw = self._backend.run({self._image.name: tensor})[self._depth.name]
         inferred = perf_counter_ns()
         if self._post is None:
             height, width = plane_of(raw).shape

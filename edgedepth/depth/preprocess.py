@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.backends import ImageFeed
 from edgedepth.bundle.spec import InputSpec
 from edgedepth.depth.resize import ResizePlan
 
-__all__ = ["Preprocessor", "preprocess"]
+__all__ = ["Preprocessor", "image_feed", "preprocess"]
 
 Image: TypeAlias = NDArray[np.uint8]
 Preprocessor: TypeAlias = Callable[[Image], NDArray[Any]]
@@ -38,6 +39,21 @@ def preprocess(spec: InputSpec, plan: ResizePlan) -> Preprocessor:
     if spec.layout == "NHWC":
         return _nhwc(spec, fit, pixels)
     return _nchw(spec, fit, pixels)
+
+
+def image_feed(spec: InputSpec, plan: ResizePlan) -> ImageFeed:
+    """The same as ``preprocess`` in numbers, for backends that do it on their device (``ImageBackend``)."""
+    return ImageFeed(
+        frame_wh=plan.frame_wh,
+        network_wh=plan.network_wh,
+        source=plan.source,
+        content=plan.content,
+        interpolation=spec.interpolation,
+        layout=spec.layout,
+        color=spec.color,
+        pad_value=spec.pad_value,
+        values=_table(spec).view(spec.dtype),
+    )
 
 
 def _resizer(spec: InputSpec, plan: ResizePlan, pixels: Image) -> Callable[[Image], None]:

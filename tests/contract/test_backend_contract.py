@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from fake_cuda import FakeCuda
 from onnx import TensorProto, helper
+from stub_tensorrt import StubBuilder, stub_flavour
 
 from edgedepth.backends import Backend, BackendOptions, FakeBackend, open_backend
+from edgedepth.backends.tensorrt.backend import open_on
 from edgedepth.errors import BackendError, InputError
 
 LIBRARIES = ("onnxruntime", "openvino")
@@ -48,13 +51,26 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Opener = Callable[[BackendOptions | None], Backend]
 
 
-@pytest.fixture(params=[*LIBRARIES, "fake"])
-def opener(request: pytest.FixtureRequest, network: Path) -> Opener:
+# TensorRT's own code over a GPU in host memory and a stub of TensorRT: discrete or not, with CUDA graphs or without.
+TENSORRT = {
+    "tensorrt": {},
+    "tensorrt integrated": {"integrated": True},
+    "tensorrt without graphs": {"has_graphs": False},
+}
+
+
+@pytest.fixture(params=[*LIBRARIES, "fake", *TENSORRT])
+def opener(request: pytest.FixtureRequest, network: Path) -> Iterator[Opener]:
     name = request.param
     if name == "openvino":
         pytest.importorskip("openvino")
+    devices: list[FakeCuda] = []
 
     def open_it(options: BackendOptions | None = None) -> Backend:
+        if name in TENSORRT:
+            devices.append(FakeCuda(**TENSORRT[name]))
+            flavour = stub_flavour(devices[-1])
+            return open_on(devices[-1], flavour, network, options or BackendOptions(), engine_of=StubBuilder())
         backend = open_backend(network, options, name=name)
         if name == "fake":
 
@@ -65,7 +81,9 @@ def opener(request: pytest.FixtureRequest, network: Path) -> Opener:
             backend = FakeBackend(backend.inputs, backend.outputs, compute)
         return backend
 
-    return open_it
+    yield open_it
+    for device in devices:
+        assert (device.leaks(), device.closed) == ({}, 1)
 
 
 @pytest.fixture
@@ -80,7 +98,7 @@ def feeds(a: float = 1.0, b: float = 10.0) -> dict[str, np.ndarray]:
 
 def test_is_a_backend_and_says_what_it_is(backend: Backend) -> None:
     assert isinstance(backend, Backend)
-    assert backend.name.split(":")[0] in (*LIBRARIES, "fake")
+    assert backend.name.split(":")[0] in (*LIBRARIES, "fake", "tensorrt")
 
 
 def test_tensors_are_described(backend: Backend) -> None:

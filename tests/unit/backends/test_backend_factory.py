@@ -3,12 +3,21 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgedepth.backends import BackendOptions, FakeBackend, TensorSpec, available_backends, factory, open_backend
+from edgedepth.backends import (
+    BackendOptions,
+    EngineOptions,
+    FakeBackend,
+    TensorSpec,
+    available_backends,
+    factory,
+    open_backend,
+)
 from edgedepth.backends import openvino as openvino_backend
 from edgedepth.device import usable_cpus
 from edgedepth.errors import BackendError, BackendUnavailable, InputError, MissingExtraError
@@ -36,7 +45,7 @@ def test_missing_file_says_so(tmp_path: Path) -> None:
 
 
 def test_unknown_name_lists_the_known(file: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown backend 'tflite'.*onnxruntime, openvino, fake"):
+    with pytest.raises(InputError, match=r"unknown backend 'tflite'.*onnxruntime, openvino, tensorrt, fake"):
         open_backend(file, name="tflite")
 
 
@@ -192,3 +201,21 @@ def test_cores_are_the_quota_of_the_container(tmp_path: Path, monkeypatch: pytes
     for text, cores in (("max 100000", 8), ("200000 100000", 2), ("10000 100000", 1), ("garbage", 8)):
         limit.write_text(text)
         assert usable_cpus(tmp_path) == cores
+
+
+def test_device_in_the_name_keeps_every_other_option(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    fake = FakeBackend((), (TensorSpec("y", FLOAT, (1,)),))
+    entry = FakeEntry("npu", lambda: lambda path, options: asked.append(options) or fake)
+    monkeypatch.setattr(factory, "entry_points", lambda group: [entry])
+    options = BackendOptions(engine=EngineOptions(level=2), progress=lambda what, fraction: None)
+    open_backend(file, options, name="npu:0")
+    assert asked == [replace(options, device="0")]
+
+
+def test_tensorrt_is_known_by_either_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setattr(factory, "find_spec", lambda name, library=library: name == library or None)
+        assert available_backends()["tensorrt"]
+    monkeypatch.setattr(factory, "find_spec", lambda name: None)
+    assert not available_backends()["tensorrt"]
