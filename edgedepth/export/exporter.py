@@ -11,12 +11,12 @@ from pathlib import Path
 from edgedepth import __version__
 from edgedepth.bundle import Model, ModelSpec, PrecisionReport, PrecisionRow, write_bundle
 from edgedepth.bundle.spec import Precision
-from edgedepth.calibration.int8_set import check_image_set, load_image_set
+from edgedepth.calibration.int8_set import check_image_set, load_image_set, network_feeds
 from edgedepth.depth.gate import TOLERANCES
 from edgedepth.device import describe_device, package_version
 from edgedepth.errors import BudgetError, CalibrationSetError, ExportError, OutputError
 from edgedepth.export.fp16 import Fp16Method
-from edgedepth.export.frames import ProofFrames, network_inputs, proof_frames
+from edgedepth.export.frames import ProofFrames, proof_frames
 from edgedepth.export.measure import Measured, measure_precisions
 from edgedepth.export.sensitivity import Int8Result, search_int8
 from edgedepth.export.sources import ExportSource
@@ -86,7 +86,7 @@ def export_bundle(
         if precision == "int8":
             check_image_set(image_set)
     frames = proof_frames(image_set)
-    feeds = [tensor.copy() for tensor in network_inputs(source.spec, frames.evaluated[:4])]
+    feeds = list(network_feeds(source.spec.input, frames.evaluated[:4]))
     with tempfile.TemporaryDirectory(prefix="edgedepth-export-") as folder:
         fp32 = Path(folder) / "fp32.onnx"
         progress("exporting FP32", None)
@@ -97,7 +97,7 @@ def export_bundle(
         if precision == "fp16":
             progress("making FP16", None)
             path = Path(folder) / "fp16.onnx"
-            probes = [tensor.copy() for tensor in network_inputs(source.spec, frames.probed)]
+            probes = list(network_feeds(source.spec.input, frames.probed))
             kept = source.write_fp16(fp32, path, probes, method=options.fp16_method, keep_fp32=options.keep_fp32)
             graphs["fp16"] = (_as(source.spec, "fp16"), path)
         elif precision == "int8" and image_set is not None:

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgedepth.bundle import FrameSet, ModelSpec
+from edgedepth.bundle import FrameSet
 from edgedepth.calibration.int8_set import ImageSet
-from edgedepth.depth.preprocess import preprocess
-from edgedepth.depth.resize import ResizePlan
 from edgedepth.errors import CalibrationSetError
 from edgedepth.synthetic.render import Renderer
 from edgedepth.synthetic.scene import default_scene
 from edgedepth.types import Frame
 
-__all__ = ["GOLDEN_FRAMES", "ProofFrames", "network_inputs", "proof_frames", "rendered_frames"]
+__all__ = ["GOLDEN_FRAMES", "ProofFrames", "proof_frames", "rendered_frames"]
 
 GOLDEN_FRAMES = 4
 """How many go into a bundle: enough to see a scale that varies between frames, few enough to run on every device."""
 EVALUATED = 16
 PROBED = 8
-
-T = TypeVar("T")
 
 # Height above the floor, metres; pitch, degrees; time, seconds.
 _VIEWS = ((1.35, 8.0, 0.0), (0.6, -3.0, 1.5), (2.1, 25.0, 3.0), (1.0, 0.0, 4.5), (1.6, 15.0, 6.0), (0.9, 5.0, 7.5))
@@ -80,12 +74,6 @@ def proof_frames(image_set: ImageSet | None) -> ProofFrames:
     measured = all(frame.depth_m is not None for frame in evaluated)
     frame_set = FrameSet(name=image_set.name, frames=len(evaluated), truth="sensor" if measured else "fp32")
     return ProofFrames(frame_set, evaluated, probed or evaluated)
-
-
-def network_inputs(spec: ModelSpec, frames: Sequence[Frame]) -> list[NDArray[np.generic]]:
-    """Input tensors, by the very function the runtime uses."""
-    plans = (ResizePlan.for_frame(spec.input, frame.size_wh) for frame in frames)
-    return [preprocess(spec.input, plan)(frame.image) for plan, frame in zip(plans, frames, strict=True)]
 
 
 def _spread(frames: Sequence[Frame], count: int) -> Iterator[Frame]:

@@ -13,9 +13,10 @@ import numpy as np
 from edgedepth.backends import Backend, BackendOptions, open_backend
 from edgedepth.bundle import Golden, ModelSpec, PrecisionRow
 from edgedepth.bundle.spec import Precision
+from edgedepth.calibration.int8_set import network_feeds
 from edgedepth.depth import DepthEstimator, answers, measure_backend
 from edgedepth.evaluation.frames import score_estimator
-from edgedepth.export.frames import GOLDEN_FRAMES, ProofFrames, network_inputs
+from edgedepth.export.frames import GOLDEN_FRAMES, ProofFrames
 from edgedepth.types import DepthKind
 
 __all__ = ["Measured", "measure_precisions"]
@@ -52,7 +53,7 @@ def measure_precisions(
             for precision, (_, path) in graphs.items()
         }
         fp32_spec = graphs["fp32"][0]
-        inputs = np.stack([tensor.copy() for tensor in network_inputs(fp32_spec, frames.evaluated)])
+        inputs = np.stack(list(network_feeds(fp32_spec.input, frames.evaluated)))
         reference = Golden(inputs, answers(fp32_spec, loaded["fp32"], inputs))
         latencies = _latencies(fp32_spec, loaded, reference, progress)
         rows = []
@@ -93,7 +94,7 @@ def _row(
         precision=spec.precision,
         abs_rel=scores.abs_rel if scores else None,
         delta1=scores.delta1 if scores else None,
-        rmse_m=scores.rmse if scores else None,
+        rmse_m=scores.rmse_m if scores else None,
         relative_error=_finite(gate.relative_error),
         max_relative_error=_finite(gate.max_relative_error),
         scale_ratio=_finite(gate.scale_ratio),

@@ -157,7 +157,8 @@ class GraphSource(ExportSource):
         self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
     ) -> tuple[str, ...]:
         """See ExportSource."""
-        named = "autocast" if method == "autocast" else "graph"
-        kept = convert_fp16(fp32, path, feeds=feeds, method=named, keep_fp32=keep_fp32).kept_fp32
+        kept = convert_fp16(
+            fp32, path, feeds=feeds, method="autocast" if method == "autocast" else "graph", keep_fp32=keep_fp32
+        ).kept_fp32
         check_parity(onnx_answers(fp32), path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
         return kept
