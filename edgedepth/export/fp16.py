@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import ExportError
-from edgedepth.export.onnx_export import export_onnx
+from edgedepth.export.onnx_export import export_onnx, quiet
 from edgedepth.export.overflow import Overflow, Underflow, find_overflow, find_underflow, module_path, name_nodes
 from edgedepth.export.redundant import bypass, drop_unread
 from edgedepth.export.simplify import simplify
@@ -164,8 +166,6 @@ def convert_fp16(
 
 
 def _with_onnxruntime(source: Any, kept: Collection[str], feeds: Sequence[NDArray[Any]], folder: Path) -> Any:
-    import copy
-
     from onnxruntime.transformers import float16
 
     onnx, ir = require("onnx", "export"), require("onnx_ir", "export")
@@ -203,23 +203,28 @@ def _mend(model: Any, onnx: Any) -> None:
 
 
 def _with_autocast(source: Any, kept: Collection[str], feeds: Sequence[NDArray[Any]], folder: Path) -> Any:
-    """AutoCast keeps what exceeds ``data_max``; the measured nodes are excluded besides. Its own measurement needs all
-    tensors of a run in memory, so ours is given instead of calibration data."""
-    import re
-
-    require("modelopt", "modelopt", note="It pins onnx and onnxruntime; use a virtual environment of its own.")
-    autocast = require("modelopt.onnx.autocast", "modelopt")
+    """AutoCast measures for itself and keeps values above 512 in FP32; the nodes in ``kept`` are excluded besides."""
+    require("modelopt", "modelopt", note="It pins onnx and onnxruntime: give it a virtual environment of its own.")
+    with quiet():
+        autocast = require("modelopt.onnx.autocast", "modelopt")
     onnx = require("onnx", "export")
-    given = folder / "source.onnx"
+    given, data = folder / "source.onnx", folder / "feeds"
     onnx.save(source, str(given))
+    data.mkdir(exist_ok=True)
+    image = source.graph.input[0].name
+    for index, feed in enumerate(feeds):
+        arrays: dict[str, Any] = {image: feed}
+        np.savez(data / f"{index:04d}.npz", **arrays)
     try:
-        return autocast.convert_to_mixed_precision(
-            onnx_path=str(given),
-            low_precision_type="fp16",
-            nodes_to_exclude=[f"^{re.escape(name)}$" for name in sorted(kept)],
-            keep_io_types=True,
-            providers=["cpu"],
-        )
+        with quiet():
+            return autocast.convert_to_mixed_precision(
+                onnx_path=str(given),
+                low_precision_type="fp16",
+                nodes_to_exclude=[f"^{re.escape(name)}$" for name in sorted(kept)],
+                keep_io_types=True,
+                calibration_data=str(data),
+                providers=["cpu"],
+            )
     except Exception as error:  # any of the library's passes
         raise ExportError(f"ModelOpt AutoCast failed: {' '.join(str(error).split())[:300]}") from error
 

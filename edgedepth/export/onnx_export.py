@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgedepth.errors import ExportError
+from edgedepth.export.half import to_half
 from edgedepth.extras import require
 from edgedepth.output import atomic_output
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
-__all__ = ["OPSET", "SCOPES_KEY", "export_onnx"]
+__all__ = ["OPSET", "SCOPES_KEY", "export_onnx", "quiet"]
 
 OPSET = 18
 """The exporter's own operator set: nothing is converted down, LayerNormalization is one operator, and every TensorRT
@@ -63,9 +63,8 @@ def export_onnx(
     onnx = require("onnx", "export")
     if half or network.training:
         network = copy.deepcopy(network).eval()
-    if half:
-        _to_half(network, fp32_modules)
-    size = sum(t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers()))
+    width_bytes = 2 if half else 4
+    size = width_bytes * sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
     if size > _MOST_BYTES:
         raise ExportError(
             f"the network's weights take {size / 2**30:.1f} GiB and an ONNX file holds 2 GiB; export it with --fp16, "
@@ -75,8 +74,10 @@ def export_onnx(
     if progress:
         progress("tracing the network", None)
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             _check_answer(network(image))
+            if half:
+                to_half(network, fp32_modules, image)
             program = torch.onnx.export(
                 network,
                 (image,),
@@ -108,79 +109,9 @@ def _check_answer(answer: Any) -> None:
         raise ExportError(f"a depth network gives a 1 x 1 x h x w tensor, found {found}; wrap it so that it does")
 
 
-def _to_half(network: nn.Module, fp32_modules: Collection[str]) -> None:
-    """FP16 in place, with FP32 islands and float32 doors.
-
-    A plain ``half()`` first and ``float()`` later would lose what FP16 cannot hold.
-    """
-    import torch
-
-    modules = dict(network.named_modules())
-    missing = [name for name in fp32_modules if name not in modules]
-    if missing:
-        raise ExportError(f"the network has no module {missing[0]!r} to keep in FP32; print(network) lists its modules")
-    _normalise_batchnorms(network)
-    islands = {id(modules[name]) for name in fp32_modules}
-
-    def convert(module: nn.Module) -> None:
-        if id(module) in islands:
-            _cast_at_doors(module, torch.float32, torch.float16)
-            return
-        for child in module.children():
-            convert(child)
-        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-            if tensor.is_floating_point():
-                tensor.data = tensor.data.half()
-
-    convert(network)
-    _cast_at_doors(network, torch.float16, torch.float32)
-
-
-def _cast_at_doors(module: nn.Module, inside: torch.dtype, outside: torch.dtype) -> None:
-    """Floating tensors that enter become ``inside``, those that leave ``outside``."""
-    from torch import Tensor
-    from torch.utils._pytree import tree_map
-
-    def caster(dtype: torch.dtype) -> Callable[[Any], Any]:
-        def cast(value: Any) -> Any:
-            return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
-
-        return cast
-
-    enter, leave = caster(inside), caster(outside)
-    module.register_forward_pre_hook(
-        lambda _, args, kwargs: (tree_map(enter, args), tree_map(enter, kwargs)), with_kwargs=True
-    )
-    module.register_forward_hook(lambda _, args, output: tree_map(leave, output))
-
-
-def _normalise_batchnorms(network: nn.Module) -> None:
-    """Rewrite every batch normalisation as a scale and a shift: mean 0, variance 1.
-
-    Variances of images that were not normalised exceed 65504, the largest FP16, and would become infinite.
-    """
-    import torch
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    for module in network.modules():
-        if not isinstance(module, _BatchNorm) or module.running_mean is None or module.running_var is None:
-            continue
-        with torch.no_grad():
-            scale = (module.running_var.double() + module.eps).rsqrt()
-            if module.weight is not None:
-                scale = scale * module.weight.double()
-            shift = -module.running_mean.double() * scale
-            if module.bias is not None:
-                shift = shift + module.bias.double()
-            module.weight = torch.nn.Parameter(scale.float())
-            module.bias = torch.nn.Parameter(shift.float())
-            module.running_mean.zero_()
-            module.running_var.fill_(1.0 - module.eps)
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter and libraries inside networks print, log and warn about their own plans; users cannot act on it."""
+def quiet() -> Iterator[None]:
+    """Exporters, converters and networks print, log and warn about their own plans; users cannot act on it."""
     disabled = logging.root.manager.disable
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgedepth.errors import ExportError
-from edgedepth.export.onnx_export import SCOPES_KEY
+from edgedepth.export.onnx_export import SCOPES_KEY, quiet
 from edgedepth.export.redundant import Graph, remove_redundant
 from edgedepth.extras import require
 from edgedepth.output import atomic_output
@@ -64,13 +62,10 @@ def simplify(path: Path, *, folder: Path | None = None) -> Simplification:
     scopes = _scopes(model)
     removed = remove_redundant(model)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about operators of other domains, which the checks below judge
+        with quiet():
             model = onnxslim.slim(model, skip_fusion_patterns=_SKIPPED)
     except Exception as error:  # any of the library's passes
         raise ExportError(f"{path.name} could not be simplified: {_line(error)}; is it a valid network?") from error
-    finally:
-        logging.getLogger("onnxslim").handlers.clear()
     removed += remove_redundant(model)  # what folding has made plain
     for node in model.graph.node:
         if node.output[0] in scopes and not node.metadata_props:

@@ -8,16 +8,20 @@ from torch.nn import functional
 
 
 class LoudBlock(nn.Module):
-    """Convolution, then up by ``gain`` and down again: harmless in FP32, infinite in FP16 when gain is large."""
+    """Up by ``gain`` in two steps and down again: harmless in FP32, infinite in FP16 when gain is large.
+
+    No single weight is beyond FP16 for gains up to 1e9.
+    """
 
     def __init__(self, channels: int, gain: float) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
-        self.up = nn.Conv2d(channels, channels, 1)
+        self.up = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 1))
         self.down = nn.Conv2d(channels, channels, 1)
         with torch.no_grad():
-            self.up.weight *= gain
+            for layer in self.up:
+                layer.weight *= gain**0.5
             self.down.weight /= gain
 
     def forward(self, x: Tensor) -> Tensor:
