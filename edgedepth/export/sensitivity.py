@@ -8,7 +8,6 @@ everybody else's. Blocks are then left out, the most harmful first, until the bu
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,66 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgedepth.backends import BackendOptions, open_backend
 from edgedepth.bundle import ModelSpec
 from edgedepth.calibration.int8_set import ImageSet, network_feeds
-from edgedepth.depth import DepthEstimator
-from edgedepth.errors import BudgetError, CalibrationSetError, InputError
-from edgedepth.evaluation.frames import scored_range_m
-from edgedepth.evaluation.metrics import DepthScores, depth_scores, mean_scores
+from edgedepth.errors import BudgetError
 from edgedepth.export.blocks import blocks_of
 from edgedepth.export.calibrators import CALIBRATORS, DEFAULT_PERCENTILE, Calibrator, collect_ranges
 from edgedepth.export.frames import proof_frames
+from edgedepth.export.int8_judge import Accuracy, Int8Budget, Judge
 from edgedepth.export.quantize import insert_qdq, load_float_model, quantizable_nodes, save_model
-from edgedepth.types import DepthKind, Frame
+from edgedepth.types import Frame
 
-__all__ = ["Accuracy", "BlockDamage", "Int8Budget", "Int8Result", "search_int8"]
+__all__ = ["BlockDamage", "Int8Result", "search_int8"]
 
 MOST_IMAGES = 500
 """More images than this move no range that matters; they are taken evenly from a larger set."""
-NEGLIGIBLE = 0.05
-"""Values below this share of a frame's median are not compared: ratios of them mean nothing (the gate's rule)."""
 
 Progress = Callable[[str, float | None], None]
-
-_NOTHING = DepthScores(*((math.inf,) * 6), *((0.0,) * 4))  # type: ignore[call-arg]
-
-
-@dataclass(frozen=True)
-class Int8Budget:
-    """What INT8 may cost on the held-out frames.
-
-    Attributes:
-        abs_rel: largest change of AbsRel against the sensor, relative to FP32's own, either way: an AbsRel that
-            becomes better by chance is no smaller departure from the network.
-        delta1: largest change of delta1, either way, and of the share of pixels without depth; 0.005 is half a point.
-        deviation: where there is no sensor depth, the largest AbsRel of INT8 against FP32. An error of its own of this
-            size adds 2 % to an AbsRel e when it is sqrt(1.02^2 - 1) e = 0.2 e: 0.03 for a network with 0.15.
-    """
-
-    abs_rel: float = 0.02
-    delta1: float = 0.005
-    deviation: float = 0.03
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Means over the held-out frames.
-
-    Attributes:
-        abs_rel, delta1: against the sensor; None without.
-        deviation: AbsRel against the FP32 network's own depth; infinite where INT8 gives none.
-        agreement: delta1 against it.
-        coverage: share of the pixels with a depth in FP32 that have one here.
-    """
-
-    abs_rel: float | None
-    delta1: float | None
-    deviation: float
-    agreement: float
-    coverage: float
 
 
 @dataclass(frozen=True)
@@ -153,14 +109,15 @@ def search_int8(
     images = min(MOST_IMAGES, len(image_set.calibration))
     feeds = network_feeds(spec.input, _evenly(image_set.calibration, images))
     seen = collect_ranges(model, sorted({node.input[0] for node in nodes}), feeds, images=images, progress=progress)
-    judge = _Judge(spec, onnx_path, proof_frames(image_set).evaluated, budget)
+    ranges = {calibrator: seen.by(calibrator, percentile) for calibrator in calibrators}
+    judge = Judge(spec, onnx_path, proof_frames(image_set).evaluated, budget)
 
     with tempfile.TemporaryDirectory(prefix="edgedepth-int8-") as folder:
         trial = Path(folder) / "trial.onnx"
 
         def judged(calibrator: Calibrator, exclude: Collection[str]) -> Accuracy:
             names = {name for block in exclude for name in blocks[block]}
-            save_model(insert_qdq(model, seen.by(calibrator, percentile), names), trial)
+            save_model(insert_qdq(model, ranges[calibrator], names), trial)
             return judge.accuracy(trial)
 
         by_calibrator: dict[Calibrator, Accuracy] = {}
@@ -196,7 +153,7 @@ def search_int8(
     if faults:
         excluded, int8 = min(tried, key=lambda one: judge.excess(one[1]))
     out = tuple(name for block in excluded for name in blocks[block])
-    save_model(insert_qdq(model, seen.by(best, percentile), out), out_path)
+    save_model(insert_qdq(model, ranges[best], out), out_path)
     calibration = {
         "set": image_set.name,
         "sha256": image_set.sha256,
@@ -224,87 +181,3 @@ def search_int8(
 def _evenly(frames: Sequence[Frame], count: int) -> Iterator[Frame]:
     for index in np.linspace(0, len(frames) - 1, count).round().astype(int) if count else ():
         yield frames[int(index)]
-
-
-class _Judge:
-    """Runs networks on the held-out frames and says what they cost."""
-
-    def __init__(self, spec: ModelSpec, fp32_path: Path, frames: Sequence[Frame], budget: Int8Budget) -> None:
-        metric = spec.output.kind is DepthKind.METRIC and spec.provenance.trained
-        if spec.output.focal and any(frame.intrinsics is None for frame in frames):
-            # Its metres need the camera; its numbers can be compared without.
-            spec = spec.model_copy(update={"output": spec.output.model_copy(update={"focal": None})})
-            metric = False
-        truths = [frame.depth_m for frame in frames if frame.depth_m is not None]
-        self._truths = truths if metric and len(truths) == len(frames) else []
-        self._spec, self._frames, self._budget = spec, tuple(frames), budget
-        self._reference = self._depths(fp32_path)
-        self.fp32 = self._scores(self._reference)
-        if not math.isfinite(self.fp32.deviation + (self.fp32.abs_rel or 0.0)):
-            low, high = scored_range_m(spec.output)
-            raise CalibrationSetError(
-                f"{spec.name} in FP32 cannot be scored on every held-out frame: one has no sensor depth within "
-                f"{low:g}-{high:g} m, or the network finds none in it; leave such frames out"
-            )
-
-    def accuracy(self, onnx_path: Path) -> Accuracy:
-        """Of a network with the same inputs and outputs."""
-        return self._scores(self._depths(onnx_path))
-
-    def faults(self, found: Accuracy) -> tuple[str, ...]:
-        """What is beyond the budget, in words."""
-        return tuple(words for excess, words in self._checks(found) if not excess <= 1)
-
-    def excess(self, found: Accuracy) -> float:
-        """The largest share of an allowance that is used; beyond 1 is too much."""
-        return max(math.inf if math.isnan(excess) else excess for excess, _ in self._checks(found))
-
-    def _checks(self, found: Accuracy) -> Iterator[tuple[float, str]]:
-        """The share of each allowance that is used, and what that means."""
-        budget, fp32 = self._budget, self.fp32
-        lost = 1 - found.coverage
-        yield lost / budget.delta1, f"gives no depth where FP32 does, {lost:.2%} of the pixels"
-        if found.abs_rel is None or found.delta1 is None or fp32.abs_rel is None or fp32.delta1 is None:
-            yield (
-                found.deviation / budget.deviation,
-                f"differs from FP32 by {found.deviation:.2%} (allowed {budget.deviation:.2%})",
-            )
-            return
-        change, points = found.abs_rel / fp32.abs_rel - 1, 100 * (found.delta1 - fp32.delta1)
-        yield (
-            abs(change) / budget.abs_rel,
-            f"changes AbsRel by {change:+.2%}, from {fp32.abs_rel:.4f} (allowed {budget.abs_rel:.2%})",
-        )
-        yield (
-            abs(points) / (100 * budget.delta1),
-            f"changes delta1 by {points:+.2f} points (allowed {100 * budget.delta1:.2f})",
-        )
-
-    def _depths(self, onnx_path: Path) -> list[NDArray[np.float32]]:
-        backend = open_backend(onnx_path, BackendOptions(), name="onnxruntime")
-        with DepthEstimator(self._spec, backend, allow_untrained=True) as estimator:
-            return [estimator.estimate(frame).values for frame in self._frames]
-
-    def _scores(self, depths: Sequence[NDArray[np.float32]]) -> Accuracy:
-        against_fp32 = mean_scores(map(_against, depths, self._reference))
-        abs_rel = delta1 = None
-        if self._truths:
-            low, high = scored_range_m(self._spec.output)
-            scores = mean_scores(
-                _scored(depth, truth, low, high) for depth, truth in zip(depths, self._truths, strict=True)
-            )
-            abs_rel, delta1 = scores.abs_rel, scores.delta1
-        return Accuracy(abs_rel, delta1, against_fp32.abs_rel, against_fp32.delta1, against_fp32.coverage)
-
-
-def _against(found: NDArray[np.float32], reference: NDArray[np.float32]) -> DepthScores:
-    known = reference[np.isfinite(reference)]
-    least = NEGLIGIBLE * float(np.median(np.abs(known))) if known.size else 0.0
-    return _scored(found, reference, least, math.inf)
-
-
-def _scored(found: NDArray[np.float32], truth: NDArray[np.float32], low: float, high: float) -> DepthScores:
-    try:
-        return depth_scores(found, truth, min_depth_m=low, max_depth_m=high)
-    except InputError:  # not one depth where there is a truth
-        return _NOTHING
