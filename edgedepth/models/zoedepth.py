@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from edgedepth.errors import RecipeError
 from edgedepth.models.base import DepthNetwork
@@ -43,6 +45,20 @@ class ZoeDepth(HubNetwork):
     model_type = "zoedepth"
     size_multiple = 32
 
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self._indices = _Indices()
+        for module in list(self.model.modules()):
+            for name, child in list(module.named_children()):
+                if type(child).__name__ == "BeitRelativePositionBias":
+                    setattr(module, name, _PositionBias(child, self._indices))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """See DepthNetwork."""
+        patch = self.hub_config.backbone_config.patch_size
+        self._indices.prepare(image.shape[2] // patch, image.shape[3] // patch, image.device)
+        return super().forward(image)
+
     @property
     def encoder(self) -> nn.Module:
         """See DepthNetwork."""
@@ -59,6 +75,67 @@ class ZoeDepth(HubNetwork):
             "backbone_config.out_indices": list(config.backbone_config.out_indices),
             "backbone_config.num_attention_heads": config.backbone_config.num_attention_heads,
         }
+
+
+class _Indices(nn.Module):
+    """Which entry of the table of relative positions each pair of tokens reads; the same in every layer.
+
+    transformers computes it anew in every layer, which makes a graph of a thousand scatters. Here it is a constant of
+    the graph, once the network has run at a size; at another size it is part of the graph.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grid = (0, 0)
+        self.register_buffer("kept", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.kept: Tensor
+        self.current: Tensor | None = None
+
+    def prepare(self, rows: int, columns: int, device: torch.device) -> None:
+        if self.grid == (rows, columns):
+            self.current = self.kept
+            return
+        self.current = _relative_positions(rows, columns, device)
+        if not torch.compiler.is_compiling():
+            self.grid, self.kept = (rows, columns), self.current
+
+
+def _relative_positions(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Index (N + 1) x (N + 1) into a table of (2 rows - 1)(2 columns - 1) + 3 entries, N = rows * columns.
+
+    Token 0 is the class token: the last three entries are from it, to it, and to itself (BEiT, arXiv 2106.08254).
+    """
+    entries = (2 * rows - 1) * (2 * columns - 1)
+    row = torch.arange(rows, device=device).repeat_interleave(columns)
+    column = torch.arange(columns, device=device).repeat(rows)
+    down = row[:, None] - row[None, :] + rows - 1
+    right = column[:, None] - column[None, :] + columns - 1
+    index = functional.pad(down * (2 * columns - 1) + right, (1, 0), value=entries + 1)
+    first = functional.pad(index.new_full((1, rows * columns), entries), (1, 0), value=entries + 2)
+    return torch.cat([first, index])
+
+
+class _PositionBias(nn.Module):
+    """transformers' BeitRelativePositionBias, with the same weights, names and numbers, as one Gather."""
+
+    def __init__(self, original: nn.Module, indices: _Indices) -> None:
+        super().__init__()
+        self.relative_position_bias_table = original.get_parameter("relative_position_bias_table")
+        self.trained_grid: tuple[int, int] = tuple(original.window_size)  # type: ignore[arg-type]
+        self._indices = (indices,)  # in a tuple: not a submodule of every layer
+
+    def forward(self, window_size: tuple[int, int], *_: Any, **__: Any) -> Tensor:
+        indices = self._indices[0].current
+        assert indices is not None
+        height, width = (2 * tokens - 1 for tokens in self.trained_grid)
+        size = [2 * tokens - 1 for tokens in window_size]
+        table = self.relative_position_bias_table.t()
+        grid = table[:, : height * width].reshape(1, -1, height, width)
+        if size != [height, width]:
+            grid = functional.interpolate(grid, size=size, mode="bilinear")
+        table = torch.cat([grid.flatten(2)[0], table[:, height * width :]], dim=1)
+        tokens = indices.shape[0]
+        return table.index_select(1, indices.reshape(-1)).reshape(1, -1, tokens, tokens)
 
 
 def build(overrides: Mapping[str, Any] | None = None) -> DepthNetwork:
