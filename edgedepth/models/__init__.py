@@ -6,7 +6,6 @@ A family is one file with a function ``build(**config) -> DepthNetwork`` and one
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edgedepth.errors import RecipeError
@@ -41,8 +40,7 @@ def build_network(family: str, config: dict[str, Any] | None = None) -> DepthNet
     """
     if family not in FAMILIES:
         raise RecipeError(f"no network family {family!r}; there are: {', '.join(FAMILIES)}")
-    require("torch", "export")
-    build = import_module(FAMILIES[family]).build
+    build = require(FAMILIES[family], "export").build
     known = inspect.signature(build).parameters
     unknown = [key for key in config or {} if key not in known]
     if unknown:

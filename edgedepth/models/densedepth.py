@@ -90,7 +90,7 @@ class DenseDepth(DepthNetwork):
             x = layer(x)
             if name in SKIPS:
                 skips.append(x)
-        # torchvision leaves the encoder's last ReLU to the classifier. Not in place: norm5's output is its gradient's.
+        # torchvision leaves the encoder's last ReLU to the classifier.
         x = self.bottleneck(functional.relu(x))
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             x = block(x, skip)

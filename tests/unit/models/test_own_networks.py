@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torchvision.models import DenseNet169_Weights, ResNet34_Weights
 from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights
 
 from edgedepth.depth.conversion import Conversion
-from edgedepth.errors import CheckpointError, RecipeError
+from edgedepth.errors import CheckpointError, MissingExtraError, RecipeError
 from edgedepth.export.onnx_export import export_onnx
 from edgedepth.export.recipe import Recipe, load_recipe
 from edgedepth.models import build_network
@@ -262,6 +263,14 @@ def test_noise_before_the_head_costs_a_bounded_relative_error() -> None:
 def test_an_argument_that_cannot_be_is_refused(family: str, config: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         build_network(family, config)
+
+
+@pytest.mark.parametrize(("family", "library"), [("fastdepth", "timm"), ("unetpp", "segmentation_models_pytorch")])
+def test_a_missing_library_is_named(family: str, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, f"edgedepth.models.{family}", raising=False)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtraError, match=rf'{library}.*pip install "edgedepth\[export\]"'):
+        build_network(family)
 
 
 @pytest.mark.parametrize("family", ["densedepth", "irv2_attention", "unetpp", "lraspp", "fastdepth"])
