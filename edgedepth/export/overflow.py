@@ -62,7 +62,7 @@ def find_overflow(onnx_path: Path, feeds: Sequence[NDArray[Any]], limit: float =
     """Tensors whose magnitude exceeds ``limit`` on any feed, in the order in which they are computed.
 
     Args:
-        onnx_path: a graph with one input; FP32, or FP16 with ``limit=inf``, which finds what is NaN or infinite.
+        onnx_path: a graph with one input; FP32; or FP16 with ``limit=inf``, which finds what FP16 made NaN or infinite.
         feeds: input tensors, batch included; at least one.
         limit: half of FP16's largest number, because the next image may be brighter. Constants are held against that
             number itself.
@@ -88,8 +88,10 @@ def find_overflow(onnx_path: Path, feeds: Sequence[NDArray[Any]], limit: float =
             magnitudes[name] = max(magnitudes[name], float(size))
     constants = {} if np.isinf(limit) else _constants(model, onnx)
     found = {name: size for name, size in constants.items() if FP16_MAX < size < _FLOAT_MAX}
-    # The sign of equality: an infinite magnitude is beyond an infinite limit.
-    found |= {name: size for name, size in magnitudes.items() if size > limit or np.isinf(size)}
+    # onnxruntime's CPU computes FP16 operators in FP32 and may leave out the rounding between two of them, so that an
+    # FP16 tensor shows what it would have held, not the infinity a GPU makes of it.
+    ceilings = {name: min(limit, FP16_MAX if is_half else _FLOAT_MAX) for name, is_half in probed.items()}
+    found |= {name: size for name, size in magnitudes.items() if size > ceilings[name]}
     scopes = _Scopes(graph)
     return tuple(
         Overflow(
@@ -127,15 +129,15 @@ def name_nodes(model: Any) -> None:
         seen.add(node.name)
 
 
-def _add_probes(model: Any, onnx: Any) -> list[str]:
-    """Reductions of every floating tensor that is computed, as further outputs. Returns the tensors' names."""
+def _add_probes(model: Any, onnx: Any) -> dict[str, bool]:
+    """Reductions of every floating tensor that is computed, as further outputs. Returns whether each is FP16."""
     types = {
         value.name: value.type.tensor_type
         for value in (*model.graph.value_info, *model.graph.output)
         if value.type.HasField("tensor_type")
     }
     kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-    probed = []
+    probed: dict[str, bool] = {}
     for node in list(model.graph.node):
         if node.op_type == "Constant":
             continue
@@ -145,14 +147,14 @@ def _add_probes(model: Any, onnx: Any) -> list[str]:
             if kind is None or kind.elem_type not in kinds or empty:
                 continue
             source = name
-            if kind.elem_type == onnx.TensorProto.FLOAT16:
+            probed[name] = kind.elem_type == onnx.TensorProto.FLOAT16
+            if probed[name]:
                 source = f"{name}/fp32"
                 model.graph.node.append(onnx.helper.make_node("Cast", [name], [source], to=onnx.TensorProto.FLOAT))
             for probe, operator in _PROBES.items():
                 output = f"{name}/{probe}"
                 model.graph.node.append(onnx.helper.make_node(operator, [source], [output], keepdims=0))
                 model.graph.output.append(onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, []))
-            probed.append(name)
     return probed
 
 
