@@ -47,7 +47,13 @@ def _scalars(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and not isinstance(value, Name):
-        # What is not printable ASCII as octal bytes of its UTF-8, which every version of the format reads.
-        text = (chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03o}" for byte in value.encode())
-        return f'"{"".join(text)}"'
+        return f'"{"".join(map(_escaped, value.encode()))}"'
     return str(value)
+
+
+def _escaped(byte: int) -> str:
+    """One byte of UTF-8; octal where it is not printable ASCII, which every version of the format reads."""
+    character = chr(byte)
+    if character in '"\\':
+        return "\\" + character
+    return character if 32 <= byte < 127 else f"\\{byte:03o}"
