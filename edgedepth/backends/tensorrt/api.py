@@ -29,8 +29,6 @@ REQUIRED: Names = {
         "set_timing_cache",
         "get_timing_cache",
     ),
-    "INetworkDefinition": ("num_inputs", "get_input"),
-    "ITensor": ("name", "shape"),
     "OnnxParser": ("parse_from_file", "num_errors", "get_error"),
     "ParserError": ("node", "desc"),
     "ITimingCache": ("serialize",),
@@ -38,7 +36,7 @@ REQUIRED: Names = {
     "ProfilingVerbosity": ("DETAILED",),
     "BuilderFlag": ("GPU_FALLBACK",),
     "DeviceType": ("DLA",),
-    "ILogger": ("log", "INTERNAL_ERROR", "ERROR", "WARNING", "Severity"),
+    "ILogger": ("log", "INTERNAL_ERROR", "ERROR", "WARNING"),
     "IHostMemory": ("nbytes",),
     # Running.
     "Runtime": ("deserialize_cuda_engine", "DLA_core"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from edgedepth.errors import EngineError
@@ -26,8 +27,8 @@ def make_private_folder(path: Path) -> None:
         OutputError: it cannot be made.
         EngineError: it is there and not private.
     """
-    with output_errors(path):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with output_errors(path), suppress(FileExistsError):
+        path.mkdir(mode=0o700, parents=True)
     check_private_folder(path)
 
 
