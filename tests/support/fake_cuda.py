@@ -183,7 +183,6 @@ class FakeCuda:
     def begin_capture(self, stream: int) -> None:
         self._called("begin_capture")
         assert self.has_graphs
-        assert not self.live["stream"][stream], "captured with work pending, which nobody waits for"
         self._capture[stream] = []
         self._thread.capturing = stream
 

@@ -62,8 +62,8 @@ def stub_flavour(cuda: FakeCuda, **faults: Any) -> Flavour:
     """A Flavour whose engines run on ``cuda``.
 
     Faults: ``execute_fails`` (at which execution, from 0, over all contexts), ``context_fails`` (from which context
-    on), ``uncapturable`` (whether it says so, as TensorRT-RTX), ``allocates`` (device memory while running, which breaks a capture),
-    ``refuses_address``.
+    on), ``uncapturable`` (whether it says so, as TensorRT-RTX), ``allocates`` (device memory while running, which
+    breaks a capture), ``refuses_address``.
     """
     messages = MessageLog()
     state = SimpleNamespace(cuda=cuda, messages=messages, executions=0, contexts=0, alive=[], faults=faults)

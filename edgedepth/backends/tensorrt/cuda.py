@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import re
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from edgedepth.backends.tensorrt.gpu import GpuDevice
 from edgedepth.errors import BackendUnavailable, CudaError, InputError
 
-__all__ = ["CudaApi", "HostMemory", "Provider", "cuda_error", "cuda_installed", "open_cuda"]
+__all__ = ["CudaApi", "HostMemory", "Provider", "cuda_error", "cuda_installed", "open_cuda", "pinned_array"]
 
 Provider = Literal["cuda.bindings", "pycuda"]
 
@@ -228,3 +229,11 @@ def cuda_error(call: str, name: str, text: str = "") -> CudaError | BackendUnava
     kind: type[CudaError] | type[BackendUnavailable] = BackendUnavailable if _NO_GPU.search(name) else CudaError
     description = f" ({text})" if text else ""
     return kind(f"{call} gave {name}{description}; {advice}")
+
+
+def pinned_array(address: int, size: int, release: Callable[[Any], object], handle: object) -> NDArray[np.uint8]:
+    """Page-locked memory as an array; ``release(handle)`` when the array and every view of it are gone."""
+    # Views refer to the lowest array; over memory that is no array, that is this one: see edgedepth.pool.
+    array = np.ndarray((size,), np.uint8, buffer=memoryview((ctypes.c_ubyte * size).from_address(address)))
+    weakref.finalize(array, release, handle).atexit = False
+    return array

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgedepth.backends.tensorrt.cuda import CudaApi, HostMemory, cuda_error
+from edgedepth.backends.tensorrt.cuda import CudaApi, HostMemory, cuda_error, pinned_array
 from edgedepth.backends.tensorrt.gpu import GpuDevice
 
 __all__ = ["open_bindings"]
@@ -71,9 +70,7 @@ class _Bindings:
     def host_memory(self, size: int, *, mapped: bool) -> HostMemory:
         flags = self._rt.cudaHostAllocPortable | (self._rt.cudaHostAllocMapped if mapped else 0)
         pointer = int(self._call(self._rt.cudaHostAlloc, size, flags))
-        # Views of the array refer to the array, not to what is beneath: see edgedepth.pool.
-        array = np.ndarray((size,), np.uint8, buffer=memoryview((ctypes.c_ubyte * size).from_address(pointer)))
-        weakref.finalize(array, self._rt.cudaFreeHost, pointer).atexit = False
+        array = pinned_array(pointer, size, self._rt.cudaFreeHost, pointer)
         address = int(self._call(self._rt.cudaHostGetDevicePointer, pointer, 0)) if mapped else None
         return HostMemory(array, address)
 

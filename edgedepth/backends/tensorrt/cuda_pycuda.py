@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
@@ -11,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from edgedepth.backends.tensorrt.cuda import CudaApi, HostMemory, cuda_error
+from edgedepth.backends.tensorrt.cuda import CudaApi, HostMemory, cuda_error, pinned_array
 from edgedepth.backends.tensorrt.gpu import GpuDevice
 from edgedepth.errors import CudaError
 
@@ -81,10 +80,7 @@ class _PyCuda:
                 size, np.uint8, mem_flags=flags.PORTABLE | (flags.DEVICEMAP if mapped else 0)
             )
             address = int(pinned.base.get_device_pointer()) if mapped else None
-        # Over a memoryview, so that views refer to this array and its end is the end of the memory: see edgedepth.pool.
-        array = np.ndarray((size,), np.uint8, buffer=memoryview(pinned))
-        weakref.finalize(array, self._free_host, pinned.base).atexit = False
-        return HostMemory(array, address)
+        return HostMemory(pinned_array(pinned.ctypes.data, size, self._free_host, pinned.base), address)
 
     def copy_to_device(self, address: int, source: NDArray[np.uint8], stream: int) -> None:
         with self._mapped():

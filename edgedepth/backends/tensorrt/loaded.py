@@ -121,4 +121,4 @@ class LoadedEngine:
 def reason(said: Captured) -> str:
     """What TensorRT wrote about a failure, for the middle of a message; it often says nothing."""
     errors = said.texts("error")
-    return f" ({errors[0]})" if errors else ""
+    return f" ({' '.join(errors[0].split())})" if errors else ""

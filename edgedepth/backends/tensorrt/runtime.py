@@ -270,8 +270,8 @@ class Execution:
 
     def _wait(self) -> None:
         if self._pending:
-            self._pending = False
             self._cuda.wait(self._end)
+            self._pending = False
 
     def _left(self) -> dict[str, DeviceTensor]:
         return {name: DeviceTensor(self, name, buffer) for name, buffer in self._outputs.items()}
