@@ -2,7 +2,11 @@
 
 Bochkovskii et al., "Depth Pro: Sharp Monocular Metric Depth in Less Than a Second", arXiv 2410.02073. The network is
 that of transformers without its field-of-view head: the graph gives canonical inverse depth C, and metres follow from
-the camera's focal length by the focal rule, Z = f_px / (1536 C) with f_px that of the 1536 pixels wide image.
+the camera's focal length by the focal rule, Z = f_px / (1536 C) with f_px that of the 1536 pixels wide image (kind
+metric, reciprocal, canonical_f_px = 1536 in a spec; exact for square images, which alone keep their shape).
+
+There is no recipe for it: 648 M weights are 2.6 GB in FP32, more than the 2 GiB that one ONNX file holds, and 18.9
+TFLOP per image are seconds on an embedded GPU. Networks of the family export at smaller configurations.
 """
 
 from __future__ import annotations
@@ -64,7 +68,7 @@ class DepthPro(HubNetwork):
 
 
 def build(overrides: Mapping[str, Any] | None = None) -> DepthNetwork:
-    """A Depth Pro network with random weights (504 M).
+    """A Depth Pro network with random weights (648 M).
 
     Args:
         overrides: keys of transformers' DepthProConfig that differ from the published checkpoint.
