@@ -90,7 +90,7 @@ def export(
     """
     precision = _precision(fp32=fp32, fp16=fp16, int8=int8)
     if triton is not None and precision is None and model is not None and Path(model).is_dir():
-        _write_triton(load_model(model), triton, as_json=as_json)
+        _write_triton(load_model(model), triton, allow_untrained=random_init, as_json=as_json)
         return
     require("onnx", "export")
     from edgedepth.export.exporter import ExportOptions, export_bundle
@@ -117,7 +117,7 @@ def export(
     else:
         print_report(*report_lines(exported.report), f"written: {escape(str(root))}")
     if triton is not None:
-        _write_triton(exported.model, triton, as_json=False, say=not as_json)
+        _write_triton(exported.model, triton, allow_untrained=random_init, as_json=False, say=not as_json)
 
 
 def _precision(**wanted: bool) -> Precision | None:
@@ -163,10 +163,10 @@ def _say(source: ExportSource, precision: Precision) -> None:
         console.print(f"{precision}: {escape(source.notes.reason)}", highlight=False, soft_wrap=True)
 
 
-def _write_triton(model: Model, root: Path, *, as_json: bool, say: bool = True) -> None:
+def _write_triton(model: Model, root: Path, *, allow_untrained: bool, as_json: bool, say: bool = True) -> None:
     from edgedepth.export.triton import write_triton_repository
 
-    folder = write_triton_repository(model, root)
+    folder = write_triton_repository(model, root, allow_untrained=allow_untrained)
     if as_json:
         print_json({"triton": str(folder)})
     elif say:
