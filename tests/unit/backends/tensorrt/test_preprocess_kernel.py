@@ -10,72 +10,35 @@ import pytest
 from cpu_kernels import cpu_kernels
 from fake_cuda import FakeCuda
 from frame_feeds import CASES, Case
+from kernel_runs import check_pixels, check_values, kernel_tensors
 
 from edgedepth.backends.base import TensorSpec
 from edgedepth.backends.tensorrt.frames import FrameInput
-from edgedepth.backends.tensorrt.kernels import KERNELS, taps
+from edgedepth.backends.tensorrt.kernels import taps
 from edgedepth.backends.tensorrt.tensors import IoTensor, allocate_buffer
 from edgedepth.bundle.spec import InputSpec
-from edgedepth.depth.preprocess import image_feed, preprocess
+from edgedepth.depth.preprocess import image_feed
 from edgedepth.depth.resize import ResizePlan
 from edgedepth.errors import InputError
 
 
-def kernel_tensor(spec: InputSpec, images: list[np.ndarray], *, integrated: bool = False) -> list[np.ndarray]:
-    """The tensors that the kernel makes of frames of one size."""
+def kernel_tensor(spec: InputSpec, frames: list[np.ndarray], *, integrated: bool = False) -> list[np.ndarray]:
     cuda = FakeCuda(kernels=cpu_kernels, integrated=integrated)
-    height, width = images[0].shape[:2]
-    plan = ResizePlan.for_frame(spec, (width, height))
-    shape = (*plan.network_wh[::-1], 3)
-    shape = (1, *shape) if spec.layout == "NHWC" else (1, 3, *shape[:2])
-    tensor = IoTensor(TensorSpec("image", np.dtype(spec.dtype), shape), is_input=True)
-    with cuda.current(), ExitStack() as keep:
-        stream = cuda.stream()
-        keep.callback(cuda.destroy_stream, stream)
-        module = cuda.load_module(b"cubin")
-        keep.callback(cuda.unload, module)
-        kernels = {size: cuda.kernel(module, name) for size, name in KERNELS.items()}
-        buffer = allocate_buffer(cuda, keep, shape, tensor.spec.dtype)
-        frames = FrameInput(cuda, kernels, image_feed(spec, plan), tensor, buffer, stream)
-        keep.callback(frames.close)
-        found = []
-        for image in images:
-            frames.put(image)
-            frames.enqueue()
-            buffer.fetch(cuda, stream)
-            cuda.synchronize(stream)
-            found.append(buffer.host.copy())
+    found = kernel_tensors(cuda, b"cubin", spec, frames)
     assert not cuda.leaks()
     return found
-
-
-def cpu_tensor(spec: InputSpec, image: np.ndarray) -> np.ndarray:
-    plan = ResizePlan.for_frame(spec, (image.shape[1], image.shape[0]))
-    return preprocess(spec, plan)(image).copy()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_pixels_are_those_of_the_cpu_path(case: Case) -> None:
     spec, image = case.bytes_spec(), case.image()
-    (found,) = kernel_tensor(spec, [image])
-    expected = cpu_tensor(spec, image)
-    assert found.shape == expected.shape
-    # One level of 255: OpenCV's bilinear weights have 11 bits.
-    difference = np.abs(found.astype(int) - expected)
-    assert difference.max() <= 1
-    assert (difference > 0).mean() < 0.15
+    check_pixels(spec, kernel_tensor(spec, [image])[0], image)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_tensor_is_normalised_as_the_cpu_path_does(case: Case) -> None:
-    spec, image = case.spec, case.image()
-    (found,) = kernel_tensor(spec, [image])
-    expected = cpu_tensor(spec, image)
-    assert found.dtype == expected.dtype
-    one_level = spec.scale / min(spec.std)
-    np.testing.assert_allclose(found.astype(float), expected.astype(float), rtol=2e-3, atol=1.01 * one_level)
-    # Values that the CPU path never gives would be another normalisation.
-    assert np.isin(found, image_feed(spec, ResizePlan.for_frame(spec, case.frame_wh)).values).all()
+    image = case.image()
+    check_values(case.spec, kernel_tensor(case.spec, [image])[0], image)
 
 
 @pytest.mark.parametrize("integrated", [False, True])
