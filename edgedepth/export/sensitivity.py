@@ -124,7 +124,8 @@ def search_int8(
         for index, calibrator in enumerate(calibrators):
             progress(f"trying the {calibrator} calibrator", index / len(calibrators))
             by_calibrator[calibrator] = judged(calibrator, ())
-        best = min(by_calibrator, key=lambda name: judge.excess(by_calibrator[name]))
+        # Neither here nor below by the change of AbsRel against the sensor: nearer here and farther there cancel in it.
+        best = min(by_calibrator, key=lambda name: by_calibrator[name].deviation)
         excluded: tuple[str, ...] = ()
         int8 = by_calibrator[best]
         tried = [(excluded, int8)]
@@ -134,7 +135,6 @@ def search_int8(
                 progress(f"measuring the damage of {block}", index / len(blocks))
                 alone = judged(best, [other for other in blocks if other != block])
                 damage.append(BlockDamage(block, len(blocks[block]), alone))
-            # Not by the change of AbsRel against the sensor: nearer here and farther there cancel in it.
             damage.sort(key=lambda one: one.accuracy.deviation, reverse=True)
             for count in range(1, len(blocks)):
                 progress(f"leaving out {damage[count - 1].block}", count / len(blocks))

@@ -115,13 +115,13 @@ def test_the_block_that_does_the_damage_is_left_out(network: Path, tmp_path: Pat
 
 
 def test_a_budget_that_holds_at_once_leaves_nothing_out(network: Path, tmp_path: Path, rooms: ImageSet) -> None:
-    found = search(network, tmp_path, rooms, budget=Int8Budget(abs_rel=10, delta1=1))
+    found = search(network, tmp_path, rooms, budget=Int8Budget(abs_rel=10, delta1=1, deviation=10))
     assert found.excluded == found.excluded_nodes == found.damage == ()
 
 
 def test_a_budget_nothing_meets_is_an_error_or_is_said(network: Path, tmp_path: Path, rooms: ImageSet) -> None:
     impossible = Int8Budget(abs_rel=1e-9)
-    with pytest.raises(BudgetError, match=r"however many of its 3 blocks .* at best it changes AbsRel by .*%"):
+    with pytest.raises(BudgetError, match=r"however many of its 3 blocks .* at best it changes AbsRel by .*"):
         search(network, tmp_path, rooms, budget=impossible)
     assert not (tmp_path / "int8.onnx").exists()
     kept = search(network, tmp_path, rooms, budget=impossible, keep=True)
@@ -202,5 +202,5 @@ def test_infinity_is_beyond_every_budget(network: Path, rooms: ImageSet) -> None
     judge = Judge(SPEC, network, tuple(rooms.held_out), Int8Budget())
     lost = replace(judge.fp32, abs_rel=math.inf, delta1=0.0, deviation=math.inf, agreement=0.0, coverage=0.0)
     assert judge.excess(lost) == math.inf
-    assert len(judge.faults(lost)) == 3
+    assert len(judge.faults(lost)) == 4
     assert judge.faults(judge.fp32) == ()
