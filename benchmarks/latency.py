@@ -41,7 +41,18 @@ from edgedepth.stream import Pipeline, stream_options
 from edgedepth.stream.timing import Samples
 
 WARM_UP_FRAMES = 20
-PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "onnxruntime", "onnxruntime-gpu", "openvino")
+PACKAGES = (
+    "numpy",
+    "opencv-python-headless",
+    "opencv-python",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt_rtx_cu13",
+    "cuda-bindings",
+    "pycuda",
+)
 
 
 def plain(job: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +102,8 @@ def inference(job: dict[str, Any]) -> dict[str, Any]:
         feeds = {model.spec.input.name or backend.inputs[0].name: tensor}
         replicas = [backend.replica() for _ in range(options.replicas)]
         samples = [Samples() for _ in replicas]
+        on_device = Samples()
+        has_device_clock = hasattr(type(backend), "last_device_ms")  # TensorRT: CUDA events around copies and network
         barrier = threading.Barrier(len(replicas) + 1)
         count = -(-job["frames"] // len(replicas))
 
@@ -102,6 +115,8 @@ def inference(job: dict[str, Any]) -> dict[str, Any]:
                 before_ns = time.perf_counter_ns()
                 replicas[index].run(feeds)
                 samples[index].add(time.perf_counter_ns() - before_ns)
+                if has_device_clock and index == 0:
+                    on_device.add(round(replicas[0].last_device_ms * 1e6))
 
         threads = [threading.Thread(target=work, args=(index,)) for index in range(len(replicas))]
         for thread in threads:
@@ -111,7 +126,8 @@ def inference(job: dict[str, Any]) -> dict[str, Any]:
         for thread in threads:
             thread.join()
         fps = count * len(replicas) / (time.perf_counter_ns() - start_ns) * 1e9
-        return {"fps": fps, "run_ms": _percentiles(samples[0]), "replicas": len(replicas)}
+        found = {"fps": fps, "run_ms": _percentiles(samples[0]), "replicas": len(replicas)}
+        return found | ({"device_ms": _percentiles(on_device)} if has_device_clock else {})
 
 
 def pipeline(job: dict[str, Any]) -> dict[str, Any]:
