@@ -165,7 +165,7 @@ def _build(
     if steps.error is not None:
         raise steps.error
     if serialized is None or serialized.nbytes == 0:
-        raise _build_error(onnx_path, flavour, (*said.texts("error"), *said.texts("warning")))
+        raise _build_error(onnx_path, flavour, _reasons(said))
     if timings is not None:
         timings.save(config)
     if progress:
@@ -248,6 +248,14 @@ def _parse_error(onnx_path: Path, flavour: Flavour, parser: Any, said: Captured)
         "export the model again with edgedepth, or update TensorRT",
     )
     return EngineError(f"{flavour.title} cannot read {onnx_path}{where}: {words}; {remedy}")
+
+
+def _reasons(said: Captured) -> tuple[str, ...]:
+    """Errors; and warnings where the error is only that nothing was left to choose from: they say why."""
+    errors = said.texts("error")
+    if errors and not any("implementation" in text for text in errors):
+        return errors
+    return (*errors, *said.texts("warning"))
 
 
 def _build_error(onnx_path: Path, flavour: Flavour, texts: tuple[str, ...]) -> EngineError:

@@ -75,6 +75,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         "no implementation of that layer fits: raise --workspace or leave it out, close other programs, or build "
         "another precision",
     ),
+    (r"\bDLA\b", "the Deep Learning Accelerator cannot take this network here: leave out --dla"),
     (
         r"no CUDA-capable device|driver version is insufficient|CUDA initialization failure",
         "there is no NVIDIA GPU here, or its driver is older than this TensorRT's CUDA: check nvidia-smi",

@@ -275,6 +275,9 @@ def test_the_proof_of_a_plan_that_was_replaced_meanwhile_is_not_recorded(cache: 
     cache.get_or_build(PARTS, lambda: built(b"newer"), rebuild=True)
     engine.record_proof({"relative_error": 0.001})
     assert not cache.is_proved(key_of(PARTS))
+    cache.record_proof(key_of(PARTS), {"relative_error": 0.001})
+    assert cache.is_proved(key_of(PARTS))
+    assert not engine.is_proved
 
 
 def test_no_proof_of_what_is_not_there(cache: EngineCache, folder: Path) -> None:

@@ -242,6 +242,13 @@ def test_timings_that_others_may_write_are_not_read(tmp_path: Path) -> None:
             ],
             "known fault of TensorRT 10.3 with INT8",
         ),
+        (
+            [
+                ("WARNING", "Skipping tactic 8 due to insuficient memory on requested size of 4364"),
+                ("ERROR", "Error Code 2: Internal Error (Assertion graph.isValid() failed.)"),
+            ],
+            r"Assertion graph\.isValid\(\) failed; try a lower --level",
+        ),
         ([], "it gave no reason; try a lower --level, another precision"),
     ],
     ids=[
@@ -251,6 +258,7 @@ def test_timings_that_others_may_write_are_not_read(tmp_path: Path) -> None:
         "workspace",
         "wrong-wheel",
         "int8-10.3",
+        "other-error",
         "silence",
     ],
 )
