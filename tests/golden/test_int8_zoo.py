@@ -47,5 +47,6 @@ def test_tensorrt_builds_its_int8_graph(name: str, tmp_path: Path) -> None:
     for path in (source, target):
         with open_backend(path, BackendOptions(threads=1)) as backend:
             answers.append(next(iter(backend.run({backend.inputs[0].name: feeds[0]}).values())).copy())
-    assert np.abs(answers[1] - answers[0]).mean() < 0.1 * answers[0].std()
+    # Random weights and noise: no more than a sign that the graph is the same network.
+    assert np.abs(answers[1] - answers[0]).mean() < 0.25 * answers[0].std()
     assert build_with_rtx(target) > 0
