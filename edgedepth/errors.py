@@ -13,6 +13,7 @@ what to do, in one line; the command line prints that line and exits with code 2
     │   ├── RecipeError             an export recipe that is malformed, unknown or lacks what was asked of it
     │   ├── CheckpointError         trained weights that are missing, unsafe to load or belong to another network
     │   ├── CalibrationSetError     an image set that cannot calibrate INT8: too few, blank or noise
+    │   ├── DataError               a data set, or a sample of it, that is missing, corrupt or of another format
     │   └── OutputError             a place to write to that cannot be written (also a full disk)
     │       └── ReaderGone          the reader of a pipe went away, as head does
     ├── SourceError                 where frames come from
@@ -46,6 +47,7 @@ __all__ = [
     "CalibrationSetError",
     "CheckpointError",
     "CudaError",
+    "DataError",
     "EdgeDepthError",
     "EndOfStream",
     "EngineError",
@@ -101,6 +103,10 @@ class CheckpointError(InputError):
 
 class CalibrationSetError(InputError):
     """An image set that cannot calibrate INT8: too few images, blank ones, or noise."""
+
+
+class DataError(InputError):
+    """A data set, or one sample of it, that is missing, corrupt, or of another format than said."""
 
 
 class OutputError(InputError):

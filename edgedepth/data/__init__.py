@@ -1,0 +1,24 @@
+"""Data sets: one reader per format, all giving samples with metres, a camera and the group that splits keep whole."""
+
+from __future__ import annotations
+
+from edgedepth.data.base import Dataset, DepthFacts, Entry, Listed, OrdinalPairs, Sample, Subset, subset
+from edgedepth.data.kinds import KINDS, Kind, guess_kind, open_dataset
+from edgedepth.data.splits import shared_groups, split_by_group
+
+__all__ = [
+    "KINDS",
+    "Dataset",
+    "DepthFacts",
+    "Entry",
+    "Kind",
+    "Listed",
+    "OrdinalPairs",
+    "Sample",
+    "Subset",
+    "guess_kind",
+    "open_dataset",
+    "shared_groups",
+    "split_by_group",
+    "subset",
+]

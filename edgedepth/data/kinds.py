@@ -1,0 +1,154 @@
+"""The formats there are, and how one is opened or recognised. A new one is a module and a line in ``KINDS``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgedepth.data.base import Dataset, data_errors
+from edgedepth.errors import DataError
+
+__all__ = ["KINDS", "Kind", "guess_kind", "open_dataset"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One format.
+
+    Attributes:
+        opener: ``module:function``, called as ``function(path, split, **options)``; its module also has
+            ``looks_like(path) -> bool``, cheap, from names alone.
+        title: what it is, in a line.
+        layout: the files it is made of, in a line.
+        splits: what ``split`` can be; empty = it has none.
+    """
+
+    opener: str
+    title: str
+    layout: str
+    splits: tuple[str, ...] = ()
+
+    def load(self) -> Callable[..., Dataset]:
+        """The function that opens it."""
+        module, _, name = self.opener.partition(":")
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+    def looks_like(self, path: Path) -> bool:
+        """Whether a path has the files of this format."""
+        module = importlib.import_module(self.opener.partition(":")[0])
+        return bool(module.looks_like(path))
+
+
+# In the order in which ``guess_kind`` asks: the most particular layouts first.
+KINDS: Mapping[str, Kind] = {
+    "nyu-mat": Kind(
+        "edgedepth.data.nyu_mat:open_nyu_mat",
+        "NYU Depth v2, the labelled 1449",
+        "nyu_depth_v2_labeled.mat (v7.3), splits.mat for a split",
+        ("train", "test"),
+    ),
+    "nyu-csv": Kind(
+        "edgedepth.data.nyu_csv:open_nyu_csv",
+        "NYU Depth v2 as on Kaggle: 50 688 training frames of 8 bits, 654 test frames of 16 bits",
+        "nyu2_train.csv, nyu2_test.csv, nyu2_train/<scene>_out/1.jpg + 1.png, nyu2_test/00000_colors.png",
+        ("train", "test"),
+    ),
+    "diode": Kind(
+        "edgedepth.data.diode:open_diode",
+        "DIODE, laser depth indoors and outdoors",
+        "{train,val}/{indoors,outdoor}/scene_*/scan_*/*.png + *_depth.npy + *_depth_mask.npy",
+        ("train", "val"),
+    ),
+    "diw": Kind(
+        "edgedepth.data.diw:open_diw",
+        "Depth in the Wild: one ordinal pair per image",
+        "DIW_{train_val,train,val,test}.csv (two lines per image) and the images they name",
+        ("train_val", "train", "val", "test"),
+    ),
+    "kitti": Kind(
+        "edgedepth.data.kitti:open_kitti",
+        "KITTI raw with annotated depth",
+        "<date>/<drive>/image_02/data/*.png, calib_cam_to_cam.txt, {train,val}/<drive>/proj_depth/groundtruth/image_02",
+        ("train", "val"),
+    ),
+    "tum": Kind(
+        "edgedepth.data.tum:open_tum",
+        "TUM RGB-D benchmark sequences (also Bonn)",
+        "rgb.txt, depth.txt, groundtruth.txt, rgb/, depth/; or a folder of such sequences",
+    ),
+    "scannet": Kind(
+        "edgedepth.data.scannet:open_scannet",
+        "ScanNet frames as its reader exports them",
+        "<scene>/color/*.jpg, depth/*.png (mm), pose/*.txt, intrinsic/intrinsic_depth.txt",
+    ),
+    "sunrgbd": Kind(
+        "edgedepth.data.sunrgbd:open_sunrgbd",
+        "SUN RGB-D",
+        "<sensor>/.../<frame>/{image,depth,depth_bfx}/*, intrinsics.txt, extrinsics/*.txt",
+    ),
+    "open3d": Kind(
+        "edgedepth.data.open3d:open_open3d",
+        "Open3D RGB-D folders (reconstruction system)",
+        "color/*.jpg, depth/*.png (mm), camera_intrinsic.json; or a folder of such",
+    ),
+    "child": Kind(
+        "edgedepth.data.child:open_child",
+        "Child Growth Monitor scans",
+        "camera_calibration.txt, <subject>/depth/depth_*.depth (ZIP), <subject>/rgb/rgb_*.jpg",
+    ),
+    "rgbd": Kind(
+        "edgedepth.data.rgbd:open_rgbd_dataset",
+        "RGB-D manifests, and folders as edgedepth records them",
+        "manifest.json; or rgb/ + depth/ and an intrinsics file",
+    ),
+}
+
+
+def open_dataset(path: str | os.PathLike[str], kind: str, split: str | None = None, **options: Any) -> Dataset:
+    """Open a data set: its lists are read and checked, no image is decoded.
+
+    Args:
+        path: its folder, or the file that stands for it.
+        kind: a key of KINDS.
+        split: a name in ``KINDS[kind].splits``; None = all samples.
+        options: what the opener of this kind takes, such as ``depth="raw"``.
+
+    Raises:
+        DataError: unknown kind, split or option; no such folder; the folder of another kind (says which it looks
+            like); missing list, split file or partner files.
+        MissingExtraError: a library this format needs is not installed.
+    """
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(KINDS)}"
+        raise DataError(f"there is no data set kind {kind!r}; {hint}")
+    where, facts = Path(path), KINDS[kind]
+    if not where.exists():
+        raise DataError(f"no data set at {where}; expected {facts.layout}")
+    if split is not None and split not in facts.splits:
+        has = f"it has {', '.join(facts.splits)}" if facts.splits else "it has none: leave it out, or split by group"
+        raise DataError(f"a {kind} data set has no split {split!r}; {has}")
+    opener = facts.load()
+    known = [name for name in inspect.signature(opener).parameters if name not in ("path", "split")]
+    for name in options:
+        if name not in known:
+            raise DataError(f"a {kind} data set takes no option {name!r}; it takes {', '.join(known) or 'none'}")
+    with data_errors(where):
+        if not facts.looks_like(where):
+            seen = guess_kind(where)
+            looks = f"it looks like kind {seen}" if seen else "it looks like no kind that is known"
+            raise DataError(f"{where} is not a {kind} data set: expected {facts.layout}; {looks}")
+        return opener(where, split, **options)
+
+
+def guess_kind(path: str | os.PathLike[str]) -> str | None:
+    """The kind whose files a path has, or None. Looks at names only."""
+    where = Path(path)
+    with data_errors(where):
+        return next((name for name, kind in KINDS.items() if kind.looks_like(where)), None)
