@@ -120,6 +120,9 @@ def _unit_gain(model: nn.Module) -> None:
             nn.init.normal_(module.weight, std=1 / math.sqrt(_fan_in(module)))
             if module.bias is not None:
                 nn.init.normal_(module.bias, std=0.1)
+        elif isinstance(module, nn.LayerNorm):  # all different, or a compiler merges those of one input
+            nn.init.normal_(module.weight, 1.0, 0.1)
+            nn.init.normal_(module.bias, std=0.1)
     for name, parameter in model.named_parameters():
         if name.endswith(("position_embeddings", "cls_token", "relative_position_bias_table")):
             nn.init.normal_(parameter, std=0.5)

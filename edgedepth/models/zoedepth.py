@@ -77,27 +77,25 @@ class ZoeDepth(HubNetwork):
         }
 
 
-class _Indices(nn.Module):
+class _Indices:
     """Which entry of the table of relative positions each pair of tokens reads; the same in every layer.
 
     transformers computes it anew in every layer, which makes a graph of a thousand scatters. Here it is a constant of
-    the graph, once the network has run at a size; at another size it is part of the graph.
+    the graph, once the network has run at a size; at another size it is part of the graph. No module: a traced forward
+    pass may set it.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.grid = (0, 0)
-        self.register_buffer("kept", torch.zeros(0, dtype=torch.int64), persistent=False)
-        self.kept: Tensor
-        self.current: Tensor | None = None
+        self.current = self._kept = torch.zeros(0, dtype=torch.int64)
+        self._grid = (0, 0)
 
     def prepare(self, rows: int, columns: int, device: torch.device) -> None:
-        if self.grid == (rows, columns):
-            self.current = self.kept
+        if self._grid == (rows, columns) and self._kept.device == device:
+            self.current = self._kept
             return
         self.current = _relative_positions(rows, columns, device)
         if not torch.compiler.is_compiling():
-            self.grid, self.kept = (rows, columns), self.current
+            self._grid, self._kept = (rows, columns), self.current
 
 
 def _relative_positions(rows: int, columns: int, device: torch.device) -> Tensor:
@@ -122,11 +120,10 @@ class _PositionBias(nn.Module):
         super().__init__()
         self.relative_position_bias_table = original.get_parameter("relative_position_bias_table")
         self.trained_grid: tuple[int, int] = tuple(original.window_size)  # type: ignore[arg-type]
-        self._indices = (indices,)  # in a tuple: not a submodule of every layer
+        self._indices = indices
 
     def forward(self, window_size: tuple[int, int], *_: Any, **__: Any) -> Tensor:
-        indices = self._indices[0].current
-        assert indices is not None
+        indices = self._indices.current
         height, width = (2 * tokens - 1 for tokens in self.trained_grid)
         size = [2 * tokens - 1 for tokens in window_size]
         table = self.relative_position_bias_table.t()
