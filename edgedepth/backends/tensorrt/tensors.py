@@ -120,8 +120,8 @@ def upload(cuda: CudaApi, keep: ExitStack, arrays: dict[str, NDArray[Any]], stre
         offsets[name] = size
         size += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
     buffer = allocate_buffer(cuda, keep, (size,), np.dtype(np.uint8))
-    # Shared memory is in use until ``keep`` ends, when nobody may hold the array any more.
-    keep.callback(lambda memory: None, buffer.raw)
+    if buffer.is_shared:
+        keep.callback(lambda memory: None, buffer.raw)  # it is what the device reads
     for name, array in arrays.items():
         buffer.raw[offsets[name] : offsets[name] + array.nbytes] = (
             np.ascontiguousarray(array).reshape(-1).view(np.uint8)

@@ -303,12 +303,13 @@ def test_what_a_later_frame_overwrote_is_refused(open_it: Opener) -> None:
 
 @pytest.mark.parametrize("at", [0, 1])  # running, and capturing
 def test_a_failed_run_says_why_and_the_next_one_works(open_it: Opener, at: int) -> None:
-    backend, _ = open_it(execute_fails=at)
+    backend, cuda = open_it(execute_fails=at)
     with backend:
         if at == 0:
             with pytest.raises(EngineError, match=r"failed to run.*enqueueV3.*invalid argument") as caught:
                 backend.run(feed(1))
             assert "\n" not in str(caught.value)
+            assert not any(cuda.live["stream"].values())  # nothing of it is still on its way
         for n in range(4):
             assert (backend.run(feed(n))["depth"] == 7 * n).all()
 
