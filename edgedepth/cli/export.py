@@ -93,7 +93,7 @@ def export(
         _write_triton(load_model(model), triton, allow_untrained=random_init, as_json=as_json)
         return
     require("onnx", "export")
-    from edgedepth.export.exporter import ExportOptions, export_bundle
+    from edgedepth.export.exporter import ExportOptions, check_request, export_bundle
 
     chosen = ExportOptions(
         precision=precision,
@@ -103,6 +103,7 @@ def export(
         keep_fp32=tuple(keep_fp32 or ()),
         keep=keep,
     )
+    check_request(output, chosen)  # before the network is loaded, which takes seconds
     with shown_progress(quiet or as_json) as progress:
         progress("loading the network", None)
         source = _source(model, spec, size, checkpoint, random_init=random_init)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edgedepth.backends import BackendOptions, open_backend
+from edgedepth.cli.progress import shown_progress
 from edgedepth.depth import DepthEstimator, FrameEstimator, MetricScale, SensorDepth
 from edgedepth.errors import InputError, NotMetricError
 from edgedepth.people import DetectorFinder, GeometricFinder, HeightMeter, PersonFinder
@@ -26,7 +28,7 @@ ModelOption = Annotated[
 SpecOption = Annotated[Path | None, typer.Option("--spec", help="Spec (TOML or JSON) of a bare .onnx.")]
 BackendOption = Annotated[
     str | None,
-    typer.Option("--backend", help="onnxruntime or openvino, with a device if wanted: onnxruntime:cuda."),
+    typer.Option("--backend", help="onnxruntime, openvino or tensorrt, with a device if wanted: onnxruntime:cuda."),
 ]
 IntrinsicsOption = Annotated[
     str | None,
@@ -127,9 +129,15 @@ def open_estimator(
         InputError: options that belong to a network, without one.
     """
     if model is not None:
-        return DepthEstimator.open(
-            model, spec, backend=backend, options=options, metric=scale, allow_untrained=allow_untrained
-        )
+        with shown_progress() as progress:  # of a TensorRT engine that is built on first use
+            return DepthEstimator.open(
+                model,
+                spec,
+                backend=backend,
+                options=replace(options or BackendOptions(), progress=progress),
+                metric=scale,
+                allow_untrained=allow_untrained,
+            )
     given = [name for name, value in (("--spec", spec), ("--backend", backend), ("--scale", scale)) if value]
     if given:
         raise InputError(f"{' and '.join(given)} can only be given with a depth model; name it with --model")

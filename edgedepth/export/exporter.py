@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from edgedepth.export.measure import Measured, measure_precisions
 from edgedepth.export.sensitivity import Int8Result, search_int8
 from edgedepth.export.sources import ExportSource
 
-__all__ = ["ExportOptions", "Exported", "Progress", "export_bundle"]
+__all__ = ["ExportOptions", "Exported", "Progress", "check_request", "export_bundle"]
 
 Progress = Callable[[str, float | None], None]
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxslim", "onnxruntime", "openvino", "transformers", "timm")
@@ -76,9 +76,11 @@ def export_bundle(
         BudgetError: INT8 costs too much accuracy or brings no speed, and ``keep`` is not set.
     """
     precision = options.precision or source.notes.default
-    if output.exists():
-        raise OutputError(f"{output} exists already; remove it or choose another folder with -o")
-    _refuse_early(source, precision, options)
+    check_request(output, replace(options, precision=precision))
+    if precision == "int8" and not source.notes.int8 and not options.keep:
+        raise BudgetError(
+            f"{source.spec.name} is not worth INT8: {source.notes.reason}; use --fp16, or --keep to try all the same"
+        )
     image_set = None
     if options.calibration_set is not None:
         progress("reading the image set", None)
@@ -122,16 +124,19 @@ def export_bundle(
     return Exported(model, report)
 
 
-def _refuse_early(source: ExportSource, precision: Precision, options: ExportOptions) -> None:
-    """What can be known before the work."""
-    if precision == "int8" and options.calibration_set is None:
+def check_request(output: Path | None, options: ExportOptions) -> None:
+    """What can be known before anything is loaded. ``output`` None is a name yet to be made.
+
+    Raises:
+        OutputError: ``output`` exists.
+        CalibrationSetError: INT8 without an image set.
+    """
+    if output is not None and output.exists():
+        raise OutputError(f"{output} exists already; remove it or choose another folder with -o")
+    if options.precision == "int8" and options.calibration_set is None:
         raise CalibrationSetError(
             "INT8 needs images like those the camera will see, to find the range of every activation: "
             "give --calibration-set FOLDER or MANIFEST.toml"
-        )
-    if precision == "int8" and not source.notes.int8 and not options.keep:
-        raise BudgetError(
-            f"{source.spec.name} is not worth INT8: {source.notes.reason}; use --fp16, or --keep to try all the same"
         )
 
 

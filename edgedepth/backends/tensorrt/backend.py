@@ -92,6 +92,11 @@ class TensorRTBackend(BaseBackend):
         return self._cached.is_proved
 
     @property
+    def engine(self) -> CachedEngine:
+        """The engine's entry in the cache, without the plan, which TensorRT has by now."""
+        return self._cached
+
+    @property
     def gate_hint(self) -> str:
         """See ProvableBackend.gate_hint."""
         return self._cached.gate_hint
