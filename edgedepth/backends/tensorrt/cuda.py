@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgedepth.backends.tensorrt.gpu import GpuDevice
 from edgedepth.errors import BackendUnavailable, CudaError, InputError
 
-__all__ = ["CudaApi", "HostMemory", "Provider", "cuda_error", "cuda_installed", "open_cuda", "pinned_array"]
+__all__ = ["CudaApi", "HostMemory", "Provider", "cuda_error", "open_cuda", "pinned_array"]
 
 Provider = Literal["cuda.bindings", "pycuda"]
 
@@ -171,11 +171,6 @@ def open_cuda(prefer: Provider | None = None, *, ordinal: int = 0) -> CudaApi:
     )
 
 
-def cuda_installed() -> bool:
-    """Whether a library for CUDA is installed; says nothing of a driver or a GPU. Imports none of them."""
-    return any(map(_is_installed, _PROVIDERS))
-
-
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
@@ -202,16 +197,16 @@ _ADVICE = (
         r"NoDevice|NO_DEVICE|no CUDA-capable|DevicesUnavailable",
         "no GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES",
     ),
-    (r"InvalidDevice|INVALID_DEVICE|invalid device ordinal", "there is no GPU of that number: check nvidia-smi"),
+    (r"InvalidDevice\b|INVALID_DEVICE\b|invalid device ordinal", "there is no GPU of that number: check nvidia-smi"),
     (
-        r"NoKernelImage|NO_BINARY|UnsupportedPtx|UNSUPPORTED_PTX|InvalidPtx|INVALID_PTX|no kernel image",
+        r"KernelImage|InvalidDeviceFunction|NO_BINARY|INVALID_IMAGE|kernel image|UnsupportedPtx|UNSUPPORTED_PTX|InvalidPtx|INVALID_PTX",
         "the kernel was compiled for another GPU or a newer driver: install the NVRTC of the driver's CUDA version",
     ),
     (r"StreamCapture|STREAM_CAPTURE", "something in the frame cannot be captured in a CUDA graph: run it without one"),
 )
 _NO_GPU = re.compile(
-    r"InsufficientDriver|NoDevice|NO_DEVICE|InvalidDevice|INVALID_DEVICE|StubLibrary|STUB_LIBRARY|no CUDA-capable|"
-    r"invalid device ordinal"
+    r"InsufficientDriver|NoDevice\b|NO_DEVICE\b|InvalidDevice\b|INVALID_DEVICE\b|StubLibrary|STUB_LIBRARY|"
+    r"no CUDA-capable|invalid device ordinal"
 )
 
 

@@ -77,7 +77,7 @@ class _PyCuda:
         flags = self._drv.host_alloc_flags
         with self._mapped():
             pinned = self._drv.pagelocked_empty(
-                size, np.uint8, mem_flags=flags.PORTABLE | (flags.DEVICEMAP if mapped else 0)
+                (size,), np.uint8, mem_flags=flags.PORTABLE | (flags.DEVICEMAP if mapped else 0)
             )
             address = int(pinned.base.get_device_pointer()) if mapped else None
         return HostMemory(pinned_array(pinned.ctypes.data, size, self._free_host, pinned.base), address)

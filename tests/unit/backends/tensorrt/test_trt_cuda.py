@@ -14,7 +14,7 @@ from fake_pycuda import FakePyCuda
 
 from edgedepth.backends import open_backend
 from edgedepth.backends.tensorrt import cuda as seam
-from edgedepth.backends.tensorrt.cuda import CudaApi, cuda_error, cuda_installed, open_cuda
+from edgedepth.backends.tensorrt.cuda import CudaApi, cuda_error, open_cuda
 from edgedepth.backends.tensorrt.cuda_bindings import _Bindings
 from edgedepth.backends.tensorrt.cuda_pycuda import _PyCuda
 from edgedepth.backends.tensorrt.gpu import GpuDevice
@@ -100,7 +100,6 @@ def test_no_library_at_all_says_what_installs_one(monkeypatch: pytest.MonkeyPatc
             raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(seam, "find_spec", find)
-    assert not cuda_installed()
     for prefer in (None, "cuda.bindings", "pycuda"):
         with pytest.raises(BackendUnavailable, match="pip install cuda-python"):
             open_cuda(prefer)
@@ -133,7 +132,9 @@ def test_unknown_library_is_refused() -> None:
         ("cudaErrorNoDevice", BackendUnavailable, "nvidia-smi"),
         ("no CUDA-capable device is detected", BackendUnavailable, "nvidia-smi"),
         ("invalid device ordinal", BackendUnavailable, "of that number"),
+        ("cudaErrorInvalidDevice", BackendUnavailable, "of that number"),
         ("CUDA_ERROR_NO_BINARY_FOR_GPU", CudaError, "NVRTC"),
+        ("cudaErrorInvalidDeviceFunction", CudaError, "NVRTC"),
         ("cudaErrorStreamCaptureUnsupported", CudaError, "captured"),
         ("cudaErrorSomethingNew", CudaError, "report"),
     ],
