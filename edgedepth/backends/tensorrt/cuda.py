@@ -199,7 +199,8 @@ _ADVICE = (
     ),
     (r"InvalidDevice\b|INVALID_DEVICE\b|invalid device ordinal", "there is no GPU of that number: check nvidia-smi"),
     (
-        r"KernelImage|InvalidDeviceFunction|NO_BINARY|INVALID_IMAGE|kernel image|UnsupportedPtx|UNSUPPORTED_PTX|InvalidPtx|INVALID_PTX",
+        r"KernelImage|InvalidDeviceFunction|NO_BINARY|INVALID_IMAGE|kernel image|UnsupportedPtx|UNSUPPORTED_PTX|"
+        r"InvalidPtx|INVALID_PTX",
         "the kernel was compiled for another GPU or a newer driver: install the NVRTC of the driver's CUDA version",
     ),
     (r"StreamCapture|STREAM_CAPTURE", "something in the frame cannot be captured in a CUDA graph: run it without one"),
