@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -15,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import ExportError
-from edgedepth.export.onnx_export import export_onnx, quiet
+from edgedepth.export.fp16_converters import CONVERTERS
+from edgedepth.export.onnx_export import export_onnx
 from edgedepth.export.overflow import Overflow, Underflow, find_overflow, find_underflow, module_path, name_nodes
-from edgedepth.export.redundant import bypass, drop_unread
 from edgedepth.export.simplify import simplify
 from edgedepth.extras import require
 from edgedepth.output import atomic_output
@@ -37,6 +35,10 @@ ROUNDS = 5
 """How often islands are widened before giving up."""
 MOST_IN_FP32 = 0.5
 """Share of the weights: when modules that must stay FP32 hold more, single nodes are kept instead."""
+
+
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_ROUNDINGS = 0.02  # of the largest weight; FP16 numbers are 0.1 % apart
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def export_fp16(
                 break
             export_onnx(network, height, width, trial, half=True, fp32_modules=islands, progress=progress)
             simplify(trial)
+            _round_once(trial, fp32_onnx)
             say("checking the FP16 graph", None)
             broken = _roots(find_overflow(trial, feeds, limit=np.inf))
             if not broken:
@@ -135,7 +138,7 @@ def convert_fp16(
         OutputError: ``out_path`` cannot be written.
     """
     onnx = require("onnx", "export")
-    convert = _CONVERTERS[method]
+    convert = CONVERTERS[method]
     say = progress or _silent
     say("looking for numbers FP16 cannot hold", None)
     overflow = find_overflow(onnx_fp32_path, feeds)
@@ -165,74 +168,36 @@ def convert_fp16(
     )
 
 
-def _with_onnxruntime(source: Any, kept: Collection[str], feeds: Sequence[NDArray[Any]], folder: Path) -> Any:
-    from onnxruntime.transformers import float16
+def _round_once(half_path: Path, fp32_path: Path) -> None:
+    """Give weights of the FP16 graph the FP32 graph's values, rounded once.
 
-    onnx, ir = require("onnx", "export"), require("onnx_ir", "export")
-    # Min and Max are blocked by default because one runtime lacked them; the devices have them.
-    blocked = set(float16.DEFAULT_OP_BLOCK_LIST) - {"Min", "Max"}
-    try:
-        model = float16.convert_float_to_float16(
-            copy.deepcopy(source), keep_io_types=True, op_block_list=blocked, node_block_list=kept
-        )
-    except Exception as error:  # asserts and lookups inside the converter
-        raise ExportError(f"the graph could not be converted to FP16: {error}") from error
-    _mend(model, onnx)
-    ordered = ir.from_proto(model)
-    ordered.graph.sort()
-    model = ir.to_proto(ordered)
-    drop_unread(model)
-    return model
-
-
-def _mend(model: Any, onnx: Any) -> None:
-    """Undo what the converter does at borders it does not look across.
-
-    It casts a tensor once per reader under one name, which no graph may have twice; and between two FP32 nodes it casts
-    down and up again, which is where the number that FP16 cannot hold would be lost.
+    Batch normalisations and standardised weights are folded by computing with weights; half precision does that on
+    rounded numbers and rounds again. Nodes are matched by name, and by what they hold.
     """
-    nodes = list({node.output[0]: node for node in model.graph.node}.values())
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    down, up = (
-        {node.output[0]: node.input[0] for node in nodes if node.op_type == "Cast" and node.attribute[0].i == kind}
-        for kind in (onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT)
-    )
-    inputs = {value.name for value in model.graph.input}
-    bypass(model, {name: down[source] for name, source in up.items() if source in down and down[source] not in inputs})
-
-
-def _with_autocast(source: Any, kept: Collection[str], feeds: Sequence[NDArray[Any]], folder: Path) -> Any:
-    """AutoCast measures for itself and keeps values above 512 in FP32; the nodes in ``kept`` are excluded besides."""
-    require("modelopt", "modelopt", note="It pins onnx and onnxruntime: give it a virtual environment of its own.")
-    with quiet():
-        autocast = require("modelopt.onnx.autocast", "modelopt")
     onnx = require("onnx", "export")
-    given, data = folder / "source.onnx", folder / "feeds"
-    onnx.save(source, str(given))
-    data.mkdir(exist_ok=True)
-    image = source.graph.input[0].name
-    for index, feed in enumerate(feeds):
-        arrays: dict[str, Any] = {image: feed}
-        np.savez(data / f"{index:04d}.npz", **arrays)
-    try:
-        with quiet():
-            return autocast.convert_to_mixed_precision(
-                onnx_path=str(given),
-                low_precision_type="fp16",
-                nodes_to_exclude=[f"^{re.escape(name)}$" for name in sorted(kept)],
-                keep_io_types=True,
-                calibration_data=str(data),
-                providers=["cpu"],
-            )
-    except Exception as error:  # any of the library's passes
-        raise ExportError(f"ModelOpt AutoCast failed: {' '.join(str(error).split())[:300]}") from error
+    half, fp32 = (onnx.load(str(path)) for path in (half_path, fp32_path))
+    weights = [{tensor.name: tensor for tensor in model.graph.initializer} for model in (half, fp32)]
+    originals = {node.name: node for node in fp32.graph.node if node.op_type in _WEIGHTED}
+    for node in half.graph.node:
+        original = originals.get(node.name)
+        if original is None or node.op_type != original.op_type:
+            continue
+        pairs = [
+            (weights[0][name], onnx.numpy_helper.to_array(weights[1][source]))
+            for name, source in zip(node.input, original.input, strict=False)
+            if name in weights[0] and source in weights[1]
+        ]
+        if all(_is_rounded(onnx.numpy_helper.to_array(tensor), value) for tensor, value in pairs):
+            for tensor, value in pairs:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(value.astype(np.float16), tensor.name))
+    onnx.save(half, str(half_path))
 
 
-_CONVERTERS: dict[str, Callable[[Any, Collection[str], Sequence[NDArray[Any]], Path], Any]] = {
-    "graph": _with_onnxruntime,
-    "autocast": _with_autocast,
-}
+def _is_rounded(half: NDArray[Any], fp32: NDArray[Any]) -> bool:
+    """True when ``half`` is ``fp32`` up to a few roundings."""
+    if half.dtype != np.float16 or half.shape != fp32.shape:
+        return False
+    return bool(np.abs(half - fp32).max(initial=0) <= _ROUNDINGS * np.abs(fp32).max(initial=0))
 
 
 def _silent(step: str, fraction: float | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["to_half"]
 
 
-def to_half(network: nn.Module, fp32_modules: Collection[str], image: torch.Tensor) -> None:
+def to_half(network: nn.Module, fp32_modules: Collection[str]) -> None:
     """FP16 in place, with FP32 islands and float32 doors.
 
     A plain ``half()`` first and ``float()`` later would lose what FP16 cannot hold.
@@ -27,7 +26,7 @@ def to_half(network: nn.Module, fp32_modules: Collection[str], image: torch.Tens
     if missing:
         raise ExportError(f"the network has no module {missing[0]!r} to keep in FP32; print(network) lists its modules")
     with torch.no_grad():
-        _normalise_batchnorms(network, image)
+        _normalise_batchnorms(network)
     islands = {id(modules[name]) for name in fp32_modules}
 
     def convert(module: nn.Module) -> None:
@@ -62,20 +61,14 @@ def _cast_at_doors(module: nn.Module, inside: torch.dtype, outside: torch.dtype)
     module.register_forward_hook(lambda _, args, output: tree_map(leave, output))
 
 
-def _normalise_batchnorms(network: nn.Module, image: torch.Tensor) -> None:
-    """Rewrite every batch normalisation as a scale and a shift, and put the scale into the convolution before it.
+def _normalise_batchnorms(network: nn.Module) -> None:
+    """Rewrite every batch normalisation as a scale and a shift, with mean 0 and variance 1.
 
-    In FP32, before anything is rounded: variances of images that were not normalised exceed 65504, the largest FP16,
-    and weights that are scaled after rounding are rounded twice.
+    In FP32, before anything is rounded: variances of images that were not normalised exceed 65504, the largest FP16.
     """
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    if not any(isinstance(module, _BatchNorm) for module in network.modules()):
-        return
-    answer = network(image)
-    scales: list[tuple[nn.Module, _BatchNorm, torch.Tensor]] = []
-    convolutions = _convolutions_before(network, image)
     for module in network.modules():
         if not isinstance(module, _BatchNorm) or module.running_mean is None or module.running_var is None:
             continue
@@ -88,52 +81,3 @@ def _normalise_batchnorms(network: nn.Module, image: torch.Tensor) -> None:
         module.weight, module.bias = torch.nn.Parameter(scale.float()), torch.nn.Parameter(shift.float())
         module.running_mean.zero_()
         module.running_var.fill_(1.0 - module.eps)
-        if module in convolutions:
-            scales.append((convolutions[module], module, scale.float()))
-
-    kept = [parameter.data for convolution, norm, _ in scales for parameter in _all(convolution, norm)]
-    for convolution, norm, scale in scales:
-        for parameter in convolution.parameters():  # weight and bias: both have the output channels first
-            parameter.data = parameter.data * scale.reshape(-1, *[1] * (parameter.dim() - 1))
-        norm.weight.data = torch.ones_like(scale)
-    # Something else may read a convolution too, which no hook sees.
-    if not torch.allclose(network(image), answer, rtol=1e-2, atol=1e-2 * float(answer.abs().mean())):
-        touched = (parameter for convolution, norm, _ in scales for parameter in _all(convolution, norm))
-        for parameter, data in zip(touched, kept, strict=True):
-            parameter.data = data
-
-
-def _all(*modules: nn.Module) -> list[nn.Parameter]:
-    return [parameter for module in modules for parameter in module.parameters()]
-
-
-def _convolutions_before(network: nn.Module, image: torch.Tensor) -> dict[nn.Module, nn.Module]:
-    """For batch normalisations whose input is a convolution's output: that convolution. Each runs once."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-    from torch.nn.modules.conv import Conv1d, Conv2d, Conv3d
-
-    calls: Counter[nn.Module] = Counter()
-    made: list[tuple[torch.Tensor, nn.Module]] = []  # keeps the tensors alive, so that identity means something
-    pairs: dict[nn.Module, nn.Module] = {}
-
-    def after_convolution(module: nn.Module, args: Any, output: torch.Tensor) -> None:
-        calls[module] += 1
-        made.append((output, module))
-
-    def before_norm(module: nn.Module, args: Any) -> None:
-        calls[module] += 1
-        for output, convolution in made:
-            if output is args[0]:
-                pairs[module] = convolution
-
-    handles = [
-        module.register_forward_hook(after_convolution)
-        if isinstance(module, Conv1d | Conv2d | Conv3d)
-        else module.register_forward_pre_hook(before_norm)
-        for module in network.modules()
-        if isinstance(module, Conv1d | Conv2d | Conv3d | _BatchNorm)
-    ]
-    network(image)
-    for handle in handles:
-        handle.remove()
-    return {norm: conv for norm, conv in pairs.items() if calls[norm] == calls[conv] == 1}

@@ -77,7 +77,7 @@ def export_onnx(
         with quiet(), torch.no_grad():
             _check_answer(network(image))
             if half:
-                to_half(network, fp32_modules, image)
+                to_half(network, fp32_modules)
             program = torch.onnx.export(
                 network,
                 (image,),

@@ -63,6 +63,16 @@ def kinds(path: Path) -> list[str]:
     return [node.op_type for node in onnx.load(path).graph.node]
 
 
+def weights_by_node(path: Path) -> dict[str, np.ndarray]:
+    model = onnx.load(path)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    return {
+        node.name: numpy_helper.to_array(tensors[node.input[1]])
+        for node in model.graph.node
+        if node.op_type in ("Conv", "MatMul") and node.input[1] in tensors
+    }
+
+
 def modules_in_fp32(path: Path) -> set[str]:
     """Modules, two levels deep, with a convolution or linear layer whose weights are FP32."""
     model = onnx.load(path)
@@ -148,6 +158,15 @@ def test_nothing_is_kept_where_nothing_overflows(quiet: tuple[TinyDepth, Path], 
     assert "LayerNormalization" in kinds(path)
     assert path.stat().st_size < quiet[1].stat().st_size
     check_parity(onnx_answers(quiet[1]), path, images(4), tolerance=0.01)
+
+
+def test_weights_are_rounded_once(quiet: tuple[TinyDepth, Path], tmp_path: Path) -> None:
+    """Batch statistics are folded into FP32 weights, not into rounded ones."""
+    export_fp16(quiet[0], HEIGHT, WIDTH, tmp_path / "fp16.onnx", feeds=images(), fp32_onnx=quiet[1])
+    half, fp32 = (weights_by_node(path) for path in (tmp_path / "fp16.onnx", quiet[1]))
+    assert len(half) == len(fp32) == 12
+    for name, weight in half.items():
+        np.testing.assert_array_equal(weight, fp32[name].astype(np.float16))
 
 
 def test_an_operation_that_is_no_module_is_found(tmp_path: Path) -> None:
