@@ -161,7 +161,7 @@ def _say(source: ExportSource, precision: Precision) -> None:
     if not source.spec.provenance.trained:
         console.print("[yellow]random weights: run and measure will refuse metres from this bundle[/]")
     if precision == source.notes.default and source.notes.reason:
-        console.print(f"{precision}: {escape(source.notes.reason)}", highlight=False, soft_wrap=True)
+        console.print(f"{precision} by default: {escape(source.notes.reason)}", highlight=False, soft_wrap=True)
 
 
 def _write_triton(model: Model, root: Path, *, allow_untrained: bool, as_json: bool, say: bool = True) -> None:
