@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgedepth.data.base import Dataset, DepthFacts, Entry, Listed, OrdinalPairs, Sample, Subset, subset
+from edgedepth.data.base import Dataset, DepthFacts, Entry, Listed, OrdinalPairs, Sample, Subset, subset, unit_problem
 from edgedepth.data.kinds import KINDS, Kind, guess_kind, open_dataset
 from edgedepth.data.splits import shared_groups, split_by_group
 
@@ -21,4 +21,5 @@ __all__ = [
     "shared_groups",
     "split_by_group",
     "subset",
+    "unit_problem",
 ]

@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 from edgedepth.errors import DataError, EdgeDepthError, MissingExtraError
 from edgedepth.types import Intrinsics, Pose
 
-__all__ = ["Dataset", "DepthFacts", "Entry", "Listed", "OrdinalPairs", "Sample", "Subset", "data_errors", "subset"]
+__all__ = [
+    "Dataset",
+    "DepthFacts",
+    "Entry",
+    "Listed",
+    "OrdinalPairs",
+    "Sample",
+    "Subset",
+    "data_errors",
+    "subset",
+    "unit_problem",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +154,11 @@ class Dataset(Protocol):
         """What the stored depth is; None for a data set of ordinal pairs."""
         ...
 
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What its lists or folders name and it does not hold, one sentence each, such as a missing partner."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Sample:
@@ -170,16 +186,20 @@ class Listed(Generic[E]):
     """What every reader is: a list of entries, and ``load`` to decode one.
 
     Args:
-        kind, name, depth: see Dataset.
+        kind, name, depth, left_out: see Dataset.
         entries: at least one.
 
     Raises:
         DataError: no entry.
     """
 
-    def __init__(self, kind: str, name: str, entries: Sequence[E], depth: DepthFacts | None) -> None:
+    def __init__(
+        self, kind: str, name: str, entries: Sequence[E], depth: DepthFacts | None, left_out: Sequence[str] = ()
+    ) -> None:
         if not entries:
-            raise DataError(f"{name}: no samples found; expected a data set of kind {kind}")
+            why = f"{len(left_out)} left out, the first because {left_out[0]}" if left_out else "none was found"
+            raise DataError(f"{name}: no sample of kind {kind}: {why}")
+        self.left_out = tuple(left_out)
         self.kind = kind
         self.name = name
         self.depth = depth
@@ -210,6 +230,7 @@ class Subset:
         self.kind = whole.kind
         self.name = name
         self.depth = whole.depth
+        self.left_out: tuple[str, ...] = ()
         self.ids = tuple(whole.ids[i] for i in self.indices)
         self.groups = tuple(whole.groups[i] for i in self.indices)
 
@@ -224,6 +245,24 @@ class Subset:
 def subset(dataset: Dataset, indices: Sequence[int], name: str | None = None) -> Subset:
     """The samples ``indices`` of ``dataset``, for overfitting on a few or for a fixed list."""
     return Subset(dataset, indices, name or f"{dataset.name}[{len(indices)}]")
+
+
+# Units that depth is stored in by mistake for another: metres per stored number.
+_UNITS = (("metres", 1.0), ("millimetres", 1e-3), ("centimetres", 1e-2), ("1/256 m", 1 / 256), ("1/5000 m", 1 / 5000))
+
+
+def unit_problem(depth_m: NDArray[np.float32], facts: DepthFacts) -> str | None:
+    """What is wrong with the unit of a depth map, told by its range; None when nothing is, or nothing is valid."""
+    valid = depth_m[np.isfinite(depth_m)]
+    if not valid.size:
+        return None
+    median_m, (low, high) = float(np.median(valid)), facts.median_range_m
+    if low <= median_m <= high:
+        return None
+    stored = median_m / facts.metres_per_unit
+    fitting = [name for name, unit_m in _UNITS if low <= stored * unit_m <= high and unit_m != facts.metres_per_unit]
+    guess = f"; stored as {' or '.join(fitting)}?" if fitting else ""
+    return f"the median depth is {median_m:.4g} m, expected {low:g} to {high:g} m of {facts.stored}{guess}"
 
 
 @contextmanager

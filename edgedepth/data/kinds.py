@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgedepth.data.base import Dataset, data_errors
+import numpy as np
+
+from edgedepth.data.base import Dataset, data_errors, unit_problem
 from edgedepth.errors import DataError
 
 __all__ = ["KINDS", "Kind", "guess_kind", "open_dataset"]
@@ -22,17 +24,18 @@ class Kind:
     """One format.
 
     Attributes:
-        opener: ``module:function``, called as ``function(path, split, **options)``; its module also has
-            ``looks_like(path) -> bool``, cheap, from names alone.
+        opener: ``module:function``, called as ``function(path, split, **options)``.
         title: what it is, in a line.
         layout: the files it is made of, in a line.
         splits: what ``split`` can be; empty = it has none.
+        looks: function of the same module that tells, cheaply and from names alone, whether a path is of this kind.
     """
 
     opener: str
     title: str
     layout: str
     splits: tuple[str, ...] = ()
+    looks: str = "looks_like"
 
     def load(self) -> Callable[..., Dataset]:
         """The function that opens it."""
@@ -42,7 +45,7 @@ class Kind:
     def looks_like(self, path: Path) -> bool:
         """Whether a path has the files of this format."""
         module = importlib.import_module(self.opener.partition(":")[0])
-        return bool(module.looks_like(path))
+        return bool(getattr(module, self.looks)(path))
 
 
 # In the order in which ``guess_kind`` asks: the most particular layouts first.
@@ -90,38 +93,43 @@ KINDS: Mapping[str, Kind] = {
     "sunrgbd": Kind(
         "edgedepth.data.sunrgbd:open_sunrgbd",
         "SUN RGB-D",
-        "<sensor>/.../<frame>/{image,depth,depth_bfx}/*, intrinsics.txt, extrinsics/*.txt",
+        "<sensor>/.../<frame>/{image,depth,depth_bfx}/*, intrinsics.txt, extrinsics/*.txt; allsplit.mat for a split",
+        ("train", "test"),
     ),
     "open3d": Kind(
-        "edgedepth.data.open3d:open_open3d",
+        "edgedepth.data.rgbd:open_open3d",
         "Open3D RGB-D folders (reconstruction system)",
         "color/*.jpg, depth/*.png (mm), camera_intrinsic.json; or a folder of such",
+        looks="looks_like_open3d",
     ),
     "child": Kind(
         "edgedepth.data.child:open_child",
         "Child Growth Monitor scans",
-        "camera_calibration.txt, <subject>/depth/depth_*.depth (ZIP), <subject>/rgb/rgb_*.jpg",
+        "<scan>/rgb/*, <scan>/depth/* (ZIP), <scan>/calibration/0 or camera_calibration.txt",
     ),
     "rgbd": Kind(
         "edgedepth.data.rgbd:open_rgbd_dataset",
         "RGB-D manifests, and folders as edgedepth records them",
-        "manifest.json; or rgb/ + depth/ and an intrinsics file",
+        "manifest.json; or rgb/ + depth/ and an intrinsics file; or a folder of such",
     ),
 }
 
 
-def open_dataset(path: str | os.PathLike[str], kind: str, split: str | None = None, **options: Any) -> Dataset:
-    """Open a data set: its lists are read and checked, no image is decoded.
+def open_dataset(
+    path: str | os.PathLike[str], kind: str, split: str | None = None, *, lenient: bool = False, **options: Any
+) -> Dataset:
+    """Open a data set: its lists are read and checked, and up to three frames for the unit of their depth.
 
     Args:
         path: its folder, or the file that stands for it.
         kind: a key of KINDS.
         split: a name in ``KINDS[kind].splits``; None = all samples.
+        lenient: keep what is whole when partners are missing (see ``Dataset.left_out``) and leave the unit unchecked.
         options: what the opener of this kind takes, such as ``depth="raw"``.
 
     Raises:
         DataError: unknown kind, split or option; no such folder; the folder of another kind (says which it looks
-            like); missing list, split file or partner files.
+            like); missing list, split file or, unless ``lenient``, partner files; depth of another unit.
         MissingExtraError: a library this format needs is not installed.
     """
     if kind not in KINDS:
@@ -144,7 +152,35 @@ def open_dataset(path: str | os.PathLike[str], kind: str, split: str | None = No
             seen = guess_kind(where)
             looks = f"it looks like kind {seen}" if seen else "it looks like no kind that is known"
             raise DataError(f"{where} is not a {kind} data set: expected {facts.layout}; {looks}")
-        return opener(where, split, **options)
+        opened = opener(where, split, **options)
+    if not lenient:
+        _require_partners(opened)
+        _require_unit(opened)
+    return opened
+
+
+def _require_partners(dataset: Dataset) -> None:
+    if dataset.left_out:
+        raise DataError(
+            f"{dataset.name}: {len(dataset.left_out)} of {len(dataset.left_out) + len(dataset)} samples are not whole: "
+            f"{dataset.left_out[0]}; complete it, or open it leniently to use the rest"
+        )
+
+
+def _require_unit(dataset: Dataset) -> None:
+    """Refuse a data set when every frame looked at has depth of another unit: one alone may be a close-up."""
+    if dataset.depth is None:
+        return
+    problems = []
+    for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
+        try:
+            depth_m = dataset[index].depth_m
+        except DataError:
+            continue  # told when its turn comes
+        if depth_m is not None and np.isfinite(depth_m).any():
+            problems.append(unit_problem(depth_m, dataset.depth))
+    if problems and all(problems):
+        raise DataError(f"{dataset.name}: depth seems to be in another unit: {problems[0]}")
 
 
 def guess_kind(path: str | os.PathLike[str]) -> str | None:

@@ -18,9 +18,18 @@ from edgedepth.sources.base import Source, SourceOptions
 from edgedepth.sources.grabber import Shot, now
 from edgedepth.sources.images import images_in, natural_key, read_image, read_rgb
 from edgedepth.sources.ordered import OrderedSource
-from edgedepth.types import Distortion, Intrinsics, Pose
+from edgedepth.types import Distortion, Frame, Intrinsics, Pose
 
-__all__ = ["MILLIMETRES", "RgbdEntry", "RgbdGrabber", "is_rgbd_folder", "open_rgbd", "read_depth_m"]
+__all__ = [
+    "MILLIMETRES",
+    "RgbdEntry",
+    "RgbdGrabber",
+    "is_rgbd_folder",
+    "open_rgbd",
+    "read_depth_m",
+    "read_pair",
+    "rgbd_entries",
+]
 
 MILLIMETRES = 0.001
 """Metres per unit of 16-bit depth where a recording does not say: what ROS, RealSense and Kinect write."""
@@ -35,7 +44,10 @@ _ROLE = re.compile(r"(?i)[._-]?(rgb|colou?r|depth|image|frame)[._-]?")
 
 @dataclass(frozen=True)
 class RgbdEntry:
-    """One pair: paths, metres per unit, and what is known of the camera (for the colour image's size)."""
+    """One pair: paths, metres per unit, and what is known of the camera (for the colour image's size).
+
+    ``id`` and ``group`` (the scene or subject) are what a manifest says, if it does.
+    """
 
     rgb: Path
     depth: Path
@@ -43,6 +55,8 @@ class RgbdEntry:
     intrinsics: Intrinsics | None = None
     up: tuple[float, float, float] | None = None
     pose: Pose | None = None
+    id: str | None = None
+    group: str | None = None
 
 
 class _Camera(BaseModel):
@@ -69,6 +83,8 @@ class _ManifestEntry(BaseModel):
     depth_scale_m: float | None = None
     up: tuple[float, float, float] | None = None
     T_world_camera: list[list[float]] | None = None
+    id: str | None = None
+    group: str | None = None
 
 
 def read_depth_m(path: Path, depth_scale_m: float) -> NDArray[np.float32]:
@@ -88,6 +104,29 @@ def read_depth_m(path: Path, depth_scale_m: float) -> NDArray[np.float32]:
     depth_m *= np.float32(depth_scale_m)
     depth_m[raw == 0] = np.nan
     return depth_m
+
+
+def read_pair(entry: RgbdEntry) -> Frame:
+    """One pair as a frame without a time.
+
+    Raises:
+        FrameInvalid: unreadable. InputError: depth of another size or type. IntrinsicsError: of another aspect ratio.
+    """
+    image = read_rgb(entry.rgb, upright=False)
+    depth_m = read_depth_m(entry.depth, entry.depth_scale_m)
+    height, width = image.shape[:2]
+    if depth_m.shape != (height, width):
+        raise InputError(
+            f"{entry.depth}: the depth is {depth_m.shape[1]}x{depth_m.shape[0]} and its image {entry.rgb.name} is "
+            f"{width}x{height}; register the depth to the image first, it is never resampled here"
+        )
+    camera = entry.intrinsics
+    if camera is not None:
+        try:
+            camera = camera.for_size(width, height)
+        except IntrinsicsError as error:
+            raise IntrinsicsError(f"{entry.rgb}: {error}") from None
+    return Frame(image, camera, depth_m=depth_m, up=entry.up, pose=entry.pose, source=str(entry.rgb))
 
 
 class RgbdGrabber:
@@ -114,22 +153,15 @@ class RgbdGrabber:
         entry = self._entries[self._next]
         self._next += 1
         times = now()
-        image = read_rgb(entry.rgb, upright=False)
-        depth_m = read_depth_m(entry.depth, entry.depth_scale_m)
-        height, width = image.shape[:2]
-        if depth_m.shape != (height, width):
-            raise InputError(
-                f"{entry.depth}: the depth is {depth_m.shape[1]}x{depth_m.shape[0]} and its image {entry.rgb.name} is "
-                f"{width}x{height}; register the depth to the image first, it is never resampled here"
-            )
-        camera = entry.intrinsics
-        if camera is not None:
-            try:
-                camera = camera.for_size(width, height)
-            except IntrinsicsError as error:
-                raise IntrinsicsError(f"{entry.rgb}: {error}") from None
+        frame = read_pair(entry)
         return Shot(
-            image, *times, depth_m=depth_m, intrinsics=camera, up=entry.up, pose=entry.pose, source=str(entry.rgb)
+            frame.image,
+            *times,
+            depth_m=frame.depth_m,
+            intrinsics=frame.intrinsics,
+            up=frame.up,
+            pose=frame.pose,
+            source=frame.source,
         )
 
     def close(self) -> None:
@@ -166,14 +198,18 @@ def open_rgbd(path: str, options: SourceOptions) -> Source:
     intrinsics file in any format of ``edgedepth.intrinsics_io``. Depth is 16-bit, 0 = invalid, Z, registered to the
     image; units are millimetres unless said otherwise. Paths in a manifest are relative to it.
     """
-    here = Path(path)
-    manifest = here / "manifest.json" if here.is_dir() else here
-    entries = _from_manifest(manifest, options) if manifest.is_file() else _from_folder(here, options)
+    entries = rgbd_entries(Path(path), options)
     for entry in entries:
         for file in (entry.rgb, entry.depth):
             if not file.is_file():
                 raise SourceNotFound(f"{path}: the recording names {file}, which does not exist")
     return _RgbdSource(entries, path, options)
+
+
+def rgbd_entries(path: Path, options: SourceOptions) -> list[RgbdEntry]:
+    """The pairs of a manifest or a folder, whose files may not exist. Raises InputError or SourceNotFound."""
+    manifest = path / "manifest.json" if path.is_dir() else path
+    return _from_manifest(manifest, options) if manifest.is_file() else _from_folder(path, options)
 
 
 def _from_manifest(manifest: Path, options: SourceOptions) -> list[RgbdEntry]:
@@ -213,6 +249,8 @@ def _entry(row: _ManifestEntry, folder: Path, where: str, options: SourceOptions
         camera,
         row.up,
         pose,
+        row.id,
+        row.group,
     )
 
 

@@ -1,0 +1,128 @@
+"""RGB-D manifests, our own recordings and Open3D folders, through the reader of ``edgedepth.sources.rgbd``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedepth.data.base import DepthFacts, Entry, Listed, Sample
+from edgedepth.data.files import folders_where
+from edgedepth.errors import DataError, SourceNotFound
+from edgedepth.sources import SourceOptions
+from edgedepth.sources.rgbd import RgbdEntry, is_rgbd_folder, read_pair, rgbd_entries
+
+__all__ = ["RgbdDataset", "looks_like", "looks_like_open3d", "open_open3d", "open_rgbd_dataset"]
+
+DEPTH = DepthFacts("16-bit images, millimetres unless the recording says otherwise", 0.001, (0.15, 30.0), 65.535)
+_OPEN3D_CAMERA = "camera_intrinsic.json"
+_NUMBER_AT_END = re.compile(r"[._-]?\d+$")
+
+
+@dataclass(frozen=True)
+class PairEntry(Entry):
+    """One pair of a recording."""
+
+    pair: RgbdEntry
+
+
+class RgbdDataset(Listed[PairEntry]):
+    """The pairs of recordings. What is wrong with a pair is told when it is read."""
+
+    def load(self, entry: PairEntry) -> Sample:
+        """See Listed."""
+        frame = read_pair(entry.pair)
+        return Sample(frame.image, frame.depth_m, frame.intrinsics, entry.id, entry.group, frame.pose, up=frame.up)
+
+
+def looks_like(path: Path) -> bool:
+    """A manifest, a folder with one or with rgb and depth folders, or a folder of such."""
+    if path.is_file():
+        return path.suffix == ".json"
+    return is_rgbd_folder(path) or bool(folders_where(path, is_rgbd_folder, first=True))
+
+
+def looks_like_open3d(path: Path) -> bool:
+    """A folder with Open3D's camera file beside colour and depth folders, or a folder of such."""
+    return path.is_dir() and bool(folders_where(path, _is_open3d, first=True))
+
+
+def open_rgbd_dataset(
+    path: Path, split: str | None = None, *, depth_scale_m: float | None = None, intrinsics: str | None = None
+) -> RgbdDataset:
+    """A manifest, a recording, or a folder of recordings.
+
+    A pair belongs to the group its manifest says. Where it says none, a recording is one group; the pairs of a
+    manifest that lie in folders of their own are grouped by the folder without a number at its end, so that
+    ``room_0`` and ``room_1`` are never on two sides of a split.
+
+    Args:
+        path: the manifest or folder.
+        split: None.
+        depth_scale_m: metres per unit of the depth images; None = what the recording says, else 0.001.
+        intrinsics: for recordings that bring none: what ``load_intrinsics`` reads.
+
+    Raises:
+        DataError, InputError, SourceNotFound: it cannot be opened.
+    """
+    return _open(path, "rgbd", is_rgbd_folder, SourceOptions(depth_scale_m=depth_scale_m), intrinsics)
+
+
+def open_open3d(path: Path, split: str | None = None, *, depth_scale: float = 1000.0) -> RgbdDataset:
+    """A folder of Open3D's reconstruction system, or a folder of such; each one is a group.
+
+    Args:
+        path: the folder.
+        split: None.
+        depth_scale: stored units per metre, Open3D's meaning of the word. Its ``depth_trunc`` is left to the
+            protocol: nothing is cut here.
+    """
+    if not depth_scale > 0:
+        raise DataError(f"depth_scale is stored units per metre, positive, found {depth_scale:g}; Open3D's is 1000")
+    return _open(path, "open3d", _is_open3d, SourceOptions(depth_scale_m=1.0 / depth_scale), None)
+
+
+def _is_open3d(folder: Path) -> bool:
+    return (folder / _OPEN3D_CAMERA).is_file() and is_rgbd_folder(folder)
+
+
+def _open(
+    path: Path, kind: str, is_one: Callable[[Path], bool], options: SourceOptions, intrinsics: str | None
+) -> RgbdDataset:
+    roots = [path] if path.is_file() or is_one(path) else folders_where(path, is_one)
+    left_out: list[str] = []
+    found: list[tuple[str, str, RgbdEntry]] = []
+    for root in roots:
+        try:
+            pairs = rgbd_entries(root, options)
+        except SourceNotFound as error:
+            left_out.append(str(error))
+            continue
+        prefix = "" if root == path else f"{root.relative_to(path).as_posix()}/"
+        for pair in pairs:
+            missing = next((file for file in (pair.rgb, pair.depth) if not file.is_file()), None)
+            if missing is not None:
+                left_out.append(f"{root} names {missing}, which does not exist")
+                continue
+            folder = root if root.is_dir() else root.parent
+            inside = pair.rgb.relative_to(folder) if pair.rgb.is_relative_to(folder) else pair.rgb
+            name = pair.id or inside.with_suffix("").as_posix()
+            found.append((f"{prefix}{name}", prefix + (pair.group or _group_of(inside, folder)), pair))
+    depth = DEPTH if options.depth_scale_m is None else _facts(options.depth_scale_m)
+    return RgbdDataset(kind, str(path), [PairEntry(*one) for one in found], depth, left_out)
+
+
+def _group_of(inside: Path, folder: Path) -> str:
+    """The scene of a pair by where its image lies in its recording."""
+    parents = inside.parent.parts
+    # rgb/0001.png lies in the recording's own colour folder, room_3/rgb.png in a folder of its own.
+    if not parents or parents[-1].lower() in ("rgb", "color", "colour", "image", "images"):
+        return folder.resolve().name
+    return _NUMBER_AT_END.sub("", parents[-1]) or parents[-1]
+
+
+def _facts(depth_scale_m: float) -> DepthFacts:
+    return DepthFacts(
+        f"16-bit images of {depth_scale_m:g} m", depth_scale_m, DEPTH.median_range_m, 65535 * depth_scale_m
+    )
