@@ -49,7 +49,7 @@ class Fp16Result:
         method: what made it in the end.
         kept_fp32: modules (half) or nodes (graph, autocast) that compute in FP32.
         overflow: the numbers of the FP32 network that asked for it.
-        underflow: weights of which FP16 rounds more than 1 % to zero; nothing is done about them.
+        underflow: weights that lose more than 1 % because they are too small for FP16; reported, not acted on.
         reason: why it was not the method asked for; None when it was.
     """
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import copy
 import importlib.util
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -122,14 +124,16 @@ def test_half_of_the_range_is_kept_in_reserve(tmp_path: Path) -> None:
 
 
 def test_weights_that_vanish_are_reported(tmp_path: Path) -> None:
-    network = tiny_depth(nn.Conv2d(8, 8, 1))
+    network = tiny_depth(nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1))
     with torch.no_grad():
-        network.middle[0].weight[:2] = 2.9e-8  # below half of 2**-24, the smallest FP16 number
-        network.middle[0].weight[2:4] = 3.1e-8
-        network.middle[0].weight[4] = 0
+        small, mixed = network.middle[0].weight, network.middle[1].weight
+        small[:4] = 2.9e-8  # below half of 2**-24, the smallest FP16 number: becomes 0
+        small[4:] = 2.0**-24  # exactly that number
+        mixed[:4] = 2.9e-8  # lost beside much larger ones
+        mixed[4:] = 0.5
     found = find_underflow(graph_of(network, tmp_path / "n.onnx"))
     assert [each.tensor for each in found] == ["middle.0.weight"]
-    assert found[0].zeroed == pytest.approx(2 / 7)
+    assert found[0].lost == pytest.approx(2.9e-8 / (2.9e-8 + 2.0**-24))
 
 
 # --- from torch -------------------------------------------------------------------------------------------------------
@@ -295,3 +299,24 @@ def test_autocast(loud: tuple[TinyDepth, Path], tmp_path: Path) -> None:
     path = tmp_path / "fp16.onnx"
     convert_fp16(loud[1], path, feeds=images(), method="autocast")
     check_parity(onnx_answers(loud[1]), path, images(4), tolerance=0.01)
+
+
+def test_a_trained_network_in_fp16_gives_its_metres(realdata: Path, tmp_path: Path) -> None:
+    original = realdata / "nets" / "fastdepth" / "fastdepth_224_dequantised_fp32.onnx"
+    fp32, path = tmp_path / "fp32.onnx", tmp_path / "fp16.onnx"
+    shutil.copyfile(original, fp32)
+    simplify(fp32)
+    pictures = sorted((realdata / "rgbd").rglob("rgb.*"))[:6]
+    feeds = [
+        cv2.resize(cv2.imread(str(picture)), (224, 224), interpolation=cv2.INTER_AREA)[None, ..., ::-1]
+        / np.float32(255)
+        for picture in pictures
+    ]
+    assert len(feeds) == 6
+    result = convert_fp16(fp32, path, feeds=feeds[:3])
+    assert (result.kept_fp32, result.underflow) == ((), ())
+    # Against the file as it came, simplification included. FP16 numbers are 0.1 % apart.
+    check_parity(onnx_answers(original), path, feeds, tolerance=2e-3, kind="mean")
+    assert path.stat().st_size < 0.55 * original.stat().st_size
+    assert kinds(path).count("Cast") == 2
+    assert build_with_rtx(path, "SM86") > 0
