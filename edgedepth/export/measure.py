@@ -15,7 +15,7 @@ from edgedepth.bundle import Golden, ModelSpec, PrecisionRow
 from edgedepth.bundle.spec import Precision
 from edgedepth.calibration.int8_set import network_feeds
 from edgedepth.depth import DepthEstimator, answers, measure_backend
-from edgedepth.evaluation.frames import score_estimator
+from edgedepth.evaluation.frames import score_estimator, scored_range_m
 from edgedepth.export.frames import GOLDEN_FRAMES, ProofFrames
 from edgedepth.types import DepthKind
 
@@ -92,7 +92,8 @@ def _row(
     gate = measure_backend(spec, reference, backend)
     scores = None
     if frames.frame_set.truth != "fp32" and spec.output.kind is DepthKind.METRIC and spec.provenance.trained:
-        scores = score_estimator(DepthEstimator(spec, backend), frames.evaluated)
+        low, high = scored_range_m(spec.output)
+        scores = score_estimator(DepthEstimator(spec, backend), frames.evaluated, min_depth_m=low, max_depth_m=high)
     return PrecisionRow(
         precision=spec.precision,
         abs_rel=scores.abs_rel if scores else None,
