@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.depth.colormap import DepthColormap, pick_range
 from edgedepth.geometry.measurement import HeightMeasurement
 from edgedepth.stream.result import Result
-from edgedepth.stream.sinks.colormap import DepthColormap, pick_range
 from edgedepth.stream.sinks.stats import center_value
 from edgedepth.types import DepthMap
 

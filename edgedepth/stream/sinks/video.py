@@ -10,11 +10,11 @@ from pathlib import Path
 
 import cv2
 
+from edgedepth.depth.colormap import DepthColormap
 from edgedepth.errors import InputError, OutputError
 from edgedepth.output import PartFile, output_errors
 from edgedepth.stream.result import Result
 from edgedepth.stream.sinks.base import BaseSink
-from edgedepth.stream.sinks.colormap import DepthColormap
 from edgedepth.stream.sinks.picture import ResultPicture
 
 __all__ = ["CODECS", "VideoSink"]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edgedepth.depth.colormap import COLORMAPS, DepthColormap, pick_range
 from edgedepth.errors import InputError
-from edgedepth.stream.sinks.colormap import COLORMAPS, DepthColormap, pick_range
 from edgedepth.types import DepthKind, DepthMap
 
 
