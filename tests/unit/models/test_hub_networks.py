@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from rtx import build_with_rtx
 from tiny_hub import OVERRIDES, SIZES, answer, picture, reference, saved
 from torch import nn
 from transformers.models.beit.modeling_beit import BeitRelativePositionBias
@@ -93,12 +95,33 @@ def test_gives_the_numbers_of_transformers(family: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_graph_agrees_with_the_network(family: str, tmp_path: Path) -> None:
     network, size = tiny(family), SIZES[family]
-    _, model = graph_of(network, size, tmp_path)
+    path, model = graph_of(network, size, tmp_path)
     found = operators(model)
     (output,) = model.graph.output
     assert [axis.dim_value for axis in output.type.tensor_type.shape.dim][:2] == [1, 1]
     assert found["LayerNormalization"] == layer_norms_that_run(network, size) - IDLE_NORMS.get(family, 0)
     assert not {"Einsum", "If", "Loop", "Scan", "ScatterND", "ScatterElements", "GatherND", "IsNaN"} & set(found)
+    if importlib.util.find_spec("tensorrt_rtx"):
+        build_with_rtx(path, "SM86")
+
+
+@pytest.mark.parametrize(
+    "family", [name if name == "depth_anything" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+)
+def test_half_precision_stays_near(family: str, tmp_path: Path) -> None:
+    network, size = tiny(family), SIZES[family]
+    path = tmp_path / "half.onnx"
+    export_onnx(network, *size, path, half=True)
+    simplify(path)
+    image = picture(*size)
+    with torch.inference_mode():
+        expected = network(image).numpy()
+    (found,) = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(
+        None, {"image": image.numpy()}
+    )
+    assert np.mean(np.abs(found - expected) / np.maximum(np.abs(expected), 1e-2 * expected.max())) < 1e-2
+    if importlib.util.find_spec("tensorrt_rtx"):
+        build_with_rtx(path, "SM86")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -251,3 +274,5 @@ def test_full_size_folder_and_graph(name: str, tmp_path: Path) -> None:
     assert operators(model)["LayerNormalization"] == layer_norms_that_run(network, size) - idle
     # No constant is folded into the file that is larger than the weights it comes from.
     assert path.stat().st_size < 4.1 * sum(weight.numel() for weight in network.parameters())
+    if importlib.util.find_spec("tensorrt_rtx"):
+        build_with_rtx(path)
