@@ -103,5 +103,6 @@ def _rows(file: Path) -> list[tuple[str, str]]:
 
 
 def _find(home: Path, name: str) -> Path:
-    """Paths in the lists begin with ``data/``, which may be the folder of the lists or lie beside them."""
-    return next((root / name for root in (home, home.parent) if (root / name).is_file()), home / name)
+    """Paths in the lists begin with ``data/``, the folder of the lists, which may have another name here."""
+    tries = (home.parent / name, home / name, home / name.removeprefix("data/"))
+    return next((one for one in tries if one.is_file()), tries[-1])
