@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edgedepth.bundle import OutputSpec
 from edgedepth.depth import FrameEstimator
-from edgedepth.errors import InputError, NotMetricError
+from edgedepth.errors import InputError
+from edgedepth.evaluation.alignment import Alignment, align_depth, check_alignment
 from edgedepth.evaluation.metrics import DepthScores, depth_scores, mean_scores
-from edgedepth.types import DepthKind, Frame
+from edgedepth.types import Frame
 
 __all__ = ["Alignment", "score_estimator", "score_frames", "scored_range_m"]
-
-Alignment = Literal["none", "median"]
-"""none: the numbers as they come. median: each frame's depth times median(truth) / median(found) over the pixels that
-are scored, which takes the scale away and leaves the shape."""
 
 
 def scored_range_m(output: OutputSpec) -> tuple[float, float]:
@@ -60,7 +53,7 @@ def score_frames(
     max_depth_m: float = 10.0,
 ) -> Iterator[DepthScores]:
     """As ``score_estimator``, one frame at a time."""
-    _check_kind(estimator.kind, align)
+    check_alignment(estimator.kind, align)
     for frame in frames:
         where = frame.source or f"frame {frame.sequence}"
         if frame.depth_m is None:
@@ -71,29 +64,10 @@ def score_frames(
                 f"{where} is {frame.size_wh[0]}x{frame.size_wh[1]} and its depth map {found.shape[1]}x{found.shape[0]};"
                 ' depth is compared on the frame\'s own pixels: open the estimator with grid="frame"'
             )
-        if align == "median":
-            found = _median_aligned(found, frame.depth_m, min_depth_m, max_depth_m)
         try:
-            yield depth_scores(found, frame.depth_m, min_depth_m=min_depth_m, max_depth_m=max_depth_m)
+            aligned = align_depth(
+                found, frame.depth_m, align, kind=estimator.kind, min_depth_m=min_depth_m, max_depth_m=max_depth_m
+            )
+            yield depth_scores(aligned.depth_m, frame.depth_m, min_depth_m=min_depth_m, max_depth_m=max_depth_m)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
-
-
-def _check_kind(kind: DepthKind, align: Alignment) -> None:
-    if align not in ("none", "median"):
-        raise InputError(f"align is none or median, found {align!r}")
-    usable = {"none": (DepthKind.METRIC,), "median": (DepthKind.METRIC, DepthKind.RELATIVE_DEPTH)}[align]
-    if kind not in usable:
-        raise NotMetricError(
-            f"a {kind.value} map cannot be compared with metres ({align} alignment takes "
-            f"{' and '.join(one.value for one in usable)}); give a scale, or another model"
-        )
-
-
-def _median_aligned(
-    found: NDArray[np.float32], truth: NDArray[np.float32], min_depth_m: float, max_depth_m: float
-) -> NDArray[np.float32]:
-    scored = (truth > min_depth_m) & (truth < max_depth_m) & np.isfinite(found) & (found > 0)
-    if not scored.any():
-        return found  # depth_scores says what is wrong
-    return found * np.float32(np.median(truth[scored]) / np.median(found[scored]))

@@ -32,6 +32,10 @@ _NOTHING = DepthScores(
     delta2=0.0,
     delta3=0.0,
     coverage=0.0,
+    mae_m=math.inf,
+    mse_m2=math.inf,
+    sq_rel_kitti=math.inf,
+    silog_half=math.inf,
 )
 
 
