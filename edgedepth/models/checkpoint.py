@@ -170,7 +170,14 @@ def _check_folder(network: DepthNetwork, folder: Path, is_hub_id: bool) -> None:
             f"{folder}/config.json says model_type {config.model_type!r}, this recipe's family is "
             f"{network.model_type!r}; choose the recipe of that family"
         )
-    expected, found = network.facts(network.hub_config), network.facts(config)
+    expected = network.facts(network.hub_config)
+    try:
+        found = network.facts(config)
+    except (AttributeError, KeyError, TypeError) as error:  # such as DPT on a Swin encoder
+        raise CheckpointError(
+            f"{folder}/config.json describes a {config.model_type} network of another build than the recipe's "
+            f"({_short(error)}); give the folder of this recipe's checkpoint"
+        ) from error
     different = [key for key in expected if expected[key] != found[key]]
     if different:
         key = different[0]

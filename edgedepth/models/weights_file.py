@@ -150,7 +150,7 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
 
 
 def _unwrap(content: Any, path: Path) -> tuple[dict[str, Tensor], str]:
-    keys = []
+    keys: list[str] = []
     while isinstance(content, Mapping):
         wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if wrapper is None:

@@ -375,6 +375,13 @@ def test_metric_folder_of_another_depth(tmp_path: Path) -> None:
     assert_refused(tiny(max_depth_m=20.0), tmp_path, "max_depth = 80.0, the recipe's network has 20.0")
 
 
+def test_a_folder_of_the_family_on_another_encoder(tmp_path: Path) -> None:
+    folder, _ = saved("dpt", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"backbone_out_indices": None}))
+    assert_refused(tiny("dpt"), folder, "a dpt network of another build")
+
+
 def test_folders_that_are_none(tmp_path: Path) -> None:
     assert_refused(tiny(), tmp_path, "no config.json")
     assert_refused(own(1), tmp_path, "only the families of transformers take")
