@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgedepth.cli import build, doctor, export, inspect, measure, models, run, sources
+from edgedepth.cli import build, data, doctor, export, inspect, measure, models, run, sources
 from edgedepth.cli.app import app
 
 __all__ = ["app"]
@@ -12,3 +12,4 @@ for verb in (
     doctor.doctor,
 ):  # fmt: skip
     app.command()(verb)
+app.add_typer(data.data)

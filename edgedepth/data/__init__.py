@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgedepth.data.base import Dataset, DepthFacts, Entry, Listed, OrdinalPairs, Sample, Subset, subset, unit_problem
-from edgedepth.data.kinds import KINDS, Kind, guess_kind, open_dataset
+from edgedepth.data.kinds import KINDS, Kind, guess_kind, open_dataset, parse_options
 from edgedepth.data.splits import shared_groups, split_by_group
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Subset",
     "guess_kind",
     "open_dataset",
+    "parse_options",
     "shared_groups",
     "split_by_group",
     "subset",

@@ -63,7 +63,8 @@ class Sample:
 
     Attributes:
         image: uint8 RGB, H x W x 3.
-        depth_m: float32 H x W on the image's grid, metres along Z, NaN = invalid; None where there are only pairs.
+        depth_m: float32 H x W on the image's grid, metres along Z, positive, NaN = invalid; None where there are
+            only pairs.
         intrinsics: the camera of this image, or None when the data set does not say.
         id: unique in the data set, and the same on every machine.
         group: the subject or scene; splits never divide a group.
@@ -90,6 +91,8 @@ class Sample:
         width, height = self.size_wh
         if self.depth_m is not None and self.depth_m.dtype != np.float32:
             raise DataError(f"{self.id}: depth is float32 metres, found {self.depth_m.dtype}")
+        if self.depth_m is not None and (np.isinf(self.depth_m) | (self.depth_m <= 0)).any():
+            raise DataError(f"{self.id}: depth is positive and finite, or NaN where invalid; found others: corrupt?")
         if self.depth_m is not None and self.depth_m.shape != (height, width):
             found = "x".join(map(str, self.depth_m.shape[::-1]))
             raise DataError(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from edgedepth.data.base import Dataset, data_errors, unit_problem
 from edgedepth.errors import DataError
 
-__all__ = ["KINDS", "Kind", "guess_kind", "open_dataset"]
+__all__ = ["KINDS", "Kind", "guess_kind", "open_dataset", "parse_options"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,11 @@ class Kind:
         """The function that opens it."""
         module, _, name = self.opener.partition(":")
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+    def options(self) -> dict[str, Any]:
+        """The options its opener takes, with their types."""
+        types = get_type_hints(self.load())
+        return {name: kind for name, kind in types.items() if name not in ("path", "split", "return")}
 
     def looks_like(self, path: Path) -> bool:
         """Whether a path has the files of this format."""
@@ -133,30 +137,75 @@ def open_dataset(
         MissingExtraError: a library this format needs is not installed.
     """
     if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(KINDS)}"
-        raise DataError(f"there is no data set kind {kind!r}; {hint}")
+        raise _no_kind(kind)
     where, facts = Path(path), KINDS[kind]
     if not where.exists():
         raise DataError(f"no data set at {where}; expected {facts.layout}")
     if split is not None and split not in facts.splits:
         has = f"it has {', '.join(facts.splits)}" if facts.splits else "it has none: leave it out, or split by group"
         raise DataError(f"a {kind} data set has no split {split!r}; {has}")
-    opener = facts.load()
-    known = [name for name in inspect.signature(opener).parameters if name not in ("path", "split")]
-    for name in options:
-        if name not in known:
-            raise DataError(f"a {kind} data set takes no option {name!r}; it takes {', '.join(known) or 'none'}")
+    _require_options(kind, options)
     with data_errors(where):
         if not facts.looks_like(where):
             seen = guess_kind(where)
             looks = f"it looks like kind {seen}" if seen else "it looks like no kind that is known"
             raise DataError(f"{where} is not a {kind} data set: expected {facts.layout}; {looks}")
-        opened = opener(where, split, **options)
+        opened = facts.load()(where, split, **options)
     if not lenient:
         _require_partners(opened)
         _require_unit(opened)
     return opened
+
+
+def parse_options(kind: str, texts: Iterable[str]) -> dict[str, Any]:
+    """Options of a kind from text, as a command line or a recipe gives them: ``depth=filled``, ``grid=image``.
+
+    Raises:
+        DataError: no such kind or option, or a value it cannot have.
+    """
+    if kind not in KINDS:
+        raise _no_kind(kind)
+    given: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise DataError(f"an option of a data set is name=value, found {text!r}")
+        given[name.strip()] = value.strip()
+    types = _require_options(kind, given)
+    return {name: _value(name, text, types[name]) for name, text in given.items()}
+
+
+def _value(name: str, text: str, annotation: Any) -> Any:
+    """``text`` as what an opener's annotation says: the types in use are few, and any other is a mistake of ours."""
+    options = [one for one in get_args(annotation) if one is not type(None)]
+    if get_origin(annotation) is Literal:
+        if text in options:
+            return text
+        raise DataError(f"option {name} is {' or '.join(options)}, found {text!r}")
+    if options:
+        return _value(name, text, options[0])
+    if annotation is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise DataError(f"option {name} is true or false, found {text!r}")
+    try:
+        return annotation(text)
+    except ValueError:
+        raise DataError(f"option {name} is a number ({annotation.__name__}), found {text!r}") from None
+
+
+def _no_kind(kind: str) -> DataError:
+    near = difflib.get_close_matches(kind, KINDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(KINDS)}"
+    return DataError(f"there is no data set kind {kind!r}; {hint}")
+
+
+def _require_options(kind: str, given: Iterable[str]) -> dict[str, Any]:
+    known = KINDS[kind].options()
+    for name in given:
+        if name not in known:
+            raise DataError(f"a {kind} data set takes no option {name!r}; it takes {', '.join(known) or 'none'}")
+    return known
 
 
 def _require_partners(dataset: Dataset) -> None:
