@@ -59,6 +59,11 @@ class DepthColormap:
         cv2.applyColorMap(self._index, self._lut, self._bgr)
         return self._bgr
 
+    @property
+    def table_rgb(self) -> NDArray[np.uint8]:
+        """The colours from far to near, uint8 RGB 255 x 3, for other programs to draw with."""
+        return np.ascontiguousarray(self._lut[1:, 0, ::-1])
+
     def bar(self, height: int, width: int) -> NDArray[np.uint8]:
         """The colours from far (top) to near (bottom), uint8 BGR height x width x 3."""
         column = np.linspace(self.far, self.near, height, dtype=np.float32)[:, None]

@@ -22,7 +22,7 @@ from edgedepth.evaluation.report import FrameRecord
 from edgedepth.evaluation.temporal import temporal_alignment_error
 from edgedepth.types import DepthKind, DepthMap, Frame, Pose
 
-__all__ = ["Outcome", "Scored", "check_request", "score_depth", "score_range"]
+__all__ = ["Outcome", "Scored", "check_request", "frame_of", "score_depth", "score_range"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def score_range(
     for index in indices:
         try:
             sample = dataset[index]
-            estimate = estimator.estimate(_frame(sample))
+            estimate = estimator.estimate(frame_of(sample))
             outcome = _score(index, sample, estimate, f"{dataset.name}/{sample.id}", protocol, alignment, before)
         except (DataError, InputError, NotMetricError) as error:
             if strict:
@@ -125,7 +125,8 @@ def score_depth(
     return Scored(aligned, truth_m, scored, (low, high))
 
 
-def _frame(sample: Sample) -> Frame:
+def frame_of(sample: Sample) -> Frame:
+    """A sample as what an estimator takes."""
     return Frame(
         sample.image,
         sample.intrinsics,
@@ -156,7 +157,7 @@ class _Previous:
         try:
             sample = dataset[index]
             if sample.pose is not None and estimator.kind is DepthKind.METRIC:
-                self.keep(sample, estimator.estimate(_frame(sample)))
+                self.keep(sample, estimator.estimate(frame_of(sample)))
         except (DataError, InputError, NotMetricError):
             self.forget()
 

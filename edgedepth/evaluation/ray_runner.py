@@ -1,0 +1,148 @@
+"""The same evaluation over Ray Data, for archives that one process would take days for (extra ``scale``).
+
+A data set is cut into runs of consecutive frames; each is scored by a worker that holds the network, with the very
+function that ``evaluate`` uses, so the numbers are the same. Ray starts a worker that died anew and gives it the run it
+had; a frame is never counted twice, since a run's outcomes arrive together or not at all.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from edgedepth.data import Dataset
+from edgedepth.depth import FrameEstimator
+from edgedepth.errors import BackendError, EdgeDepthError
+from edgedepth.evaluation.alignment import Alignment
+from edgedepth.evaluation.protocols import Protocol, find_protocol
+from edgedepth.evaluation.report import EstimatorInfo, EvaluationReport
+from edgedepth.evaluation.runner import Progress, describe_estimator, sample_count, summarise
+from edgedepth.evaluation.scoring import Outcome, check_request, score_range
+from edgedepth.extras import require
+
+__all__ = ["evaluate_with_ray"]
+
+FRAMES_PER_TASK = 16
+"""Consecutive frames of one task: what is done again when a worker dies."""
+
+
+def evaluate_with_ray(
+    open_estimator: Callable[[], FrameEstimator],
+    dataset: Dataset,
+    protocol: Protocol | str,
+    alignment: Alignment | None = None,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    frames_per_task: int = FRAMES_PER_TASK,
+    limit: int | None = None,
+    strict: bool = False,
+    seed: int = 0,
+    info: EstimatorInfo | None = None,
+    progress: Progress = lambda step, fraction: None,
+) -> EvaluationReport:
+    """As ``evaluate``, by several processes or machines.
+
+    Args:
+        open_estimator: opens the network; called once in each worker, so it must be picklable, and what it reads must
+            be at the same path on every machine, as the data set's files must.
+        dataset, protocol, alignment, limit, strict, seed, info: as ``evaluate``.
+        address: of a Ray cluster (``auto``, ``ray://host:10001``); None = one on this machine for this call.
+        workers: how many networks run at once; None = one per CPU of the cluster.
+        frames_per_task: see FRAMES_PER_TASK.
+        progress: called with what is being done and the fraction of it.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        BackendError: the cluster cannot be reached, or workers keep dying.
+        Any EdgeDepthError that ``evaluate`` raises.
+    """
+    ray = require("ray", "scale")
+    ray_data = require("ray.data", "scale")
+    rules = find_protocol(protocol) if isinstance(protocol, str) else protocol
+    align = alignment or rules.alignment
+    with open_estimator() as estimator:  # wrong arguments are told here, not by twenty workers
+        check_request(estimator, rules, align)
+        said = info or describe_estimator(estimator)
+    count = sample_count(dataset, limit)
+    tasks = [(start, min(start + frames_per_task, count)) for start in range(0, count, frames_per_task)]
+    outcomes: list[Outcome] = []
+    with _cluster(ray, address):
+        pool = min(workers or max(1, int(ray.cluster_resources().get("CPU", 1))), len(tasks))
+        ray_data.DataContext.get_current().enable_progress_bars = False
+        rows = ray_data.from_items([{"start": a, "stop": b} for a, b in tasks], override_num_blocks=len(tasks))
+        scored = rows.map_batches(
+            _Worker,
+            fn_constructor_args=(open_estimator, dataset, rules, align, strict),
+            batch_size=1,
+            compute=ray_data.ActorPoolStrategy(size=pool),
+            num_cpus=1,
+        )
+        try:
+            for row in scored.iter_rows():
+                outcomes += _unpacked(row["outcomes"])
+                progress(f"evaluating {said.name} on {pool} workers", len(outcomes) / count)
+        except ray.exceptions.RayError as error:
+            raise BackendError(
+                f"Ray gave up after {len(outcomes)} of {count} frames: {' '.join(str(error).split())[:300]}"
+            ) from error
+    return summarise(outcomes, said, dataset, rules, align, seed=seed)
+
+
+class _Worker:
+    """What Ray keeps in each worker process."""
+
+    def __init__(
+        self,
+        open_estimator: Callable[[], FrameEstimator],
+        dataset: Dataset,
+        protocol: Protocol,
+        alignment: Alignment,
+        strict: bool,
+    ) -> None:
+        self._estimator = open_estimator()
+        self._dataset, self._protocol, self._alignment, self._strict = dataset, protocol, alignment, strict
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One row in, one out: the pickled outcomes of its frames, or the error that ended them."""
+        start, stop = int(batch["start"][0]), int(batch["stop"][0])
+        frames = range(start, stop)
+        try:
+            found: Any = list(
+                score_range(
+                    self._estimator, self._dataset, self._protocol, self._alignment, frames, strict=self._strict
+                )
+            )
+        except EdgeDepthError as error:  # else Ray would wrap it, and its message with it
+            found = error
+        return {"outcomes": np.array([pickle.dumps(found)], dtype=object)}
+
+
+def _unpacked(blob: bytes) -> list[Outcome]:
+    found = pickle.loads(blob)
+    if isinstance(found, EdgeDepthError):
+        raise found
+    outcomes: list[Outcome] = found
+    return outcomes
+
+
+@contextmanager
+def _cluster(ray: Any, address: str | None) -> Iterator[None]:
+    """Joined or started for this call; one that was joined before stays."""
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False,
+                 configure_logging=False)  # fmt: skip
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        where = f"no Ray cluster at {address}" if address else "no Ray cluster could be started here"
+        raise BackendError(f"{where}: {' '.join(str(error).split())[:300]}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
