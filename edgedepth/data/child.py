@@ -20,7 +20,6 @@ import re
 import zipfile
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -200,7 +199,6 @@ def _frame(path: Path) -> str:
     return _ROLE.sub("", path.stem)
 
 
-@lru_cache(maxsize=1024)
 def _camera(file: Path, width: int, height: int) -> Intrinsics:
     """The camera of the depth as it lies on its side. Refuses depth that is not registered to the colour image."""
     lines = [line.strip() for line in read_text(file, "camera calibration").splitlines()]

@@ -113,7 +113,7 @@ def _entry(name: str, line: str, where: str) -> DiwEntry:
     except (ValueError, KeyError, IndexError):
         raise DataError(f"{where}: expected y_A,x_A,y_B,x_B,relation,width,height, found {line!r}") from None
     if not all(1 <= x <= w and 1 <= y <= h for x, y in ((x_a, y_a), (x_b, y_b))):
-        raise DataError(f"{where}: a point of {line!r} lies outside of 1..{w} x 1..{h}; the order is y, x and w, h")
+        raise DataError(f"{where}: a point of {line!r} lies outside of 1..{w:g} x 1..{h:g}; the order is y, x and w, h")
     name = name.removeprefix("./")
     identity = PurePosixPath(name).with_suffix("").as_posix()
     return DiwEntry(identity, identity, name, (x_a - 1, y_a - 1), (x_b - 1, y_b - 1), relation, (int(w), int(h)))

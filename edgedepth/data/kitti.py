@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from edgedepth.data.base import DepthFacts, Entry, Listed, Sample
@@ -49,7 +48,6 @@ class Kitti(Listed[KittiEntry]):
         return Sample(image, depth_m, intrinsics, entry.id, entry.group)
 
 
-@lru_cache(maxsize=64)
 def read_kitti_camera(calibration: Path, camera: str = "02") -> Intrinsics:
     """The rectified camera of calib_cam_to_cam.txt: fx, fy, cx, cy of P_rect and the size of S_rect.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -94,7 +93,6 @@ def _is_scan(folder: Path) -> bool:
     return all((folder / name).is_dir() for name in ("color", "depth", "intrinsic"))
 
 
-@lru_cache(maxsize=256)
 def _intrinsics(file: Path, width: int, height: int) -> Intrinsics:
     K = read_matrix(file, ((4, 4), (3, 3)), "the camera matrix of the depth")
     return Intrinsics(width, height, K[0, 0], K[1, 1], K[0, 2], K[1, 2])

@@ -23,7 +23,7 @@ from edgedepth.extras import require
 from edgedepth.sources.images import images_in, read_image, read_rgb
 from edgedepth.types import Intrinsics
 
-__all__ = ["SunRgbd", "looks_like", "open_sunrgbd"]
+__all__ = ["SunRgbd", "looks_like", "open_sunrgbd", "read_depth_file"]
 
 _FOLDERS = {"raw": "depth", "filled": "depth_bfx"}
 _SPLITS = {"train": "alltrain", "test": "alltest"}
@@ -49,7 +49,7 @@ class SunRgbd(Listed[SunEntry]):
         height, width = image.shape[:2]
         K = read_matrix(entry.folder / "intrinsics.txt", ((3, 3),), "the camera matrix")
         camera = Intrinsics(width, height, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
-        return Sample(image, _depth_m(entry.depth), camera, entry.id, entry.group, up=_up(entry.folder))
+        return Sample(image, read_depth_file(entry.depth), camera, entry.id, entry.group, up=_up(entry.folder))
 
 
 def looks_like(path: Path) -> bool:
@@ -104,7 +104,8 @@ def _is_frame(folder: Path) -> bool:
     )
 
 
-def _depth_m(file: Path) -> NDArray[np.float32]:
+def read_depth_file(file: Path) -> NDArray[np.float32]:
+    """Stored depth as float32 metres, H x W; NaN = none, or beyond 8 m. Raises DataError, FrameInvalid."""
     stored = read_image(file, cv2.IMREAD_UNCHANGED)
     if stored.dtype != np.uint16 or stored.ndim != 2:
         raise DataError(f"{file}: expected depth of 16 bits and one channel, found {stored.dtype} {stored.shape}")
