@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgedepth.data.base import DepthFacts, Entry, Listed, Sample
-from edgedepth.data.files import folders_where, read_lines
+from edgedepth.data.files import read_lines
 from edgedepth.errors import DataError
 from edgedepth.sources.images import images_in, read_rgb
 from edgedepth.sources.rgbd import read_depth_m
@@ -123,11 +123,10 @@ def _has_depth(root: Path) -> bool:
 def _all(depth_root: Path, parts: list[str]) -> list[tuple[str, str, str]]:
     found = []
     for part in parts:
-        home = depth_root / part
-        for folder in folders_where(home, lambda one: one.parent.name == "groundtruth") if home.is_dir() else []:
+        for folder in sorted((depth_root / part).glob("*_sync/proj_depth/groundtruth/image_0[23]")):
             drive, camera = folder.parts[-4], folder.name.removeprefix("image_")
             found += [(drive, camera, depth.stem) for depth in images_in(folder)]
-    return list(dict.fromkeys(found))  # "" walks train and val a second time
+    return found
 
 
 def _listed(file: Path) -> list[tuple[str, str, str]]:
