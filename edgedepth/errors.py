@@ -31,6 +31,7 @@ what to do, in one line; the command line prints that line and exits with code 2
     ├── ExportError                 a network could not be turned into the graph asked for
     │   ├── ParityError             the exported graph does not give the network's numbers
     │   └── BudgetError             a precision costs more accuracy than allowed, or brings no speed
+    ├── TrainingError               training cannot go on: memory, or a loss that is no number
     ├── SinkError                   a consumer of results failed
     ├── MeasurementRefused          the number cannot be trusted; ``reason`` says why
     │   └── NotMetricError          metres asked of depth that has no scale
@@ -70,6 +71,7 @@ __all__ = [
     "SourceLost",
     "SourceNotFound",
     "SpecError",
+    "TrainingError",
 ]
 
 
@@ -175,6 +177,10 @@ class ParityError(ExportError):
 
 class BudgetError(ExportError):
     """A precision that costs more accuracy than allowed, or brings no speed here."""
+
+
+class TrainingError(EdgeDepthError):
+    """Training cannot go on: out of memory, or a loss that is no number."""
 
 
 class SinkError(EdgeDepthError):

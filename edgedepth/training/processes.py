@@ -1,0 +1,51 @@
+"""Several processes that train as one: batch statistics over all of them, gradients averaged by Accelerate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.distributed import get_world_size
+from torch.distributed.nn.functional import all_reduce
+from torch.nn import functional
+
+from edgedepth.extras import require
+from edgedepth.models.base import DepthNetwork
+
+__all__ = ["join_batch_norm"]
+
+
+class _JointBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm2d with the statistics of every process's images, on the CPU, where torch's SyncBatchNorm cannot run.
+
+    Every process has the same number of images, as StepPlan gives them.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        processes = get_world_size()
+        own = torch.cat([x.mean((0, 2, 3)), (x * x).mean((0, 2, 3))])
+        total: Tensor = all_reduce(own) / processes  # type: ignore[no-untyped-call]
+        mean, square = total.chunk(2)
+        variance = (square - mean**2).clamp_min(0)
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                count = processes * x.numel() / x.shape[1]
+                self.running_mean.lerp_(mean, momentum)
+                self.running_var.lerp_(variance * count / (count - 1), momentum)
+        return functional.batch_norm(x, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
+
+
+def join_batch_norm(network: DepthNetwork, device: torch.device, processes: int) -> None:
+    """Make the network's batch normalisations see the whole batch. Names of weights stay. One process: as it is."""
+    if processes == 1:
+        return
+    if device.type == "cpu":
+        for module in network.modules():
+            if type(module) is nn.BatchNorm2d:
+                module.__class__ = _JointBatchNorm2d
+        return
+    # timm's, because it knows its own normalisation with an activation inside.
+    require("timm.layers", "export").convert_sync_batchnorm(network)

@@ -1,0 +1,82 @@
+"""Checkpoints: everything the next step depends on, written whole, read without running code."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgedepth.errors import CheckpointError
+from edgedepth.extras import require
+from edgedepth.models.base import DepthNetwork
+from edgedepth.output import atomic_output
+
+__all__ = ["LAST", "keep_best", "read_state", "write_state", "write_weights"]
+
+LAST, BEST = "last.pt", "best.pt"
+FOLDER = "checkpoints"
+VERSION = 1
+
+
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """``checkpoints/last.pt``, replaced at once. Raises OutputError."""
+    with atomic_output(_path(folder, LAST)) as temporary:
+        torch.save({"version": VERSION, **state}, temporary)
+
+
+def keep_best(folder: Path) -> None:
+    """``checkpoints/best.pt`` is what ``last.pt`` is now. Raises OutputError."""
+    with atomic_output(_path(folder, BEST)) as temporary:
+        shutil.copyfile(_path(folder, LAST), temporary)
+
+
+def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The state in ``checkpoints/last.pt`` of a training with the same ``settings``.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it is of another training (names what differs).
+    """
+    path = _path(folder, LAST)
+    if not path.is_file():
+        raise CheckpointError(f"nothing to resume: no {path}; leave out --resume, or give the training's --output")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        version, before = state["version"], state["settings"]
+    except Exception as error:  # unpickling has as many kinds as damage has
+        raise CheckpointError(
+            f"{path} is damaged ({type(error).__name__}); resume from {BEST} by copying it there, or start again"
+        ) from error
+    if version != VERSION:
+        raise CheckpointError(f"{path} is of version {version}, this program reads {VERSION}; start again")
+    different = [key for key in settings if before.get(key) != settings[key]]
+    if different:
+        key = different[0]
+        raise CheckpointError(
+            f"{path} is of another training: {key} was {_short(before.get(key))} and is {_short(settings[key])}; "
+            "resume with the same, or start in another --output"
+        )
+    return state
+
+
+def write_weights(folder: Path, network: DepthNetwork) -> Path:
+    """``weights.safetensors``, which ``edgedepth export --checkpoint`` takes. Raises OutputError."""
+    save_file = require("safetensors.torch", "export").save_file
+    path = folder / "weights.safetensors"
+    # Clones: tensors that share memory are not taken.
+    tensors: dict[str, Tensor] = {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}
+    with atomic_output(path) as temporary:
+        save_file(tensors, temporary)
+    return path
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / FOLDER / name
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
