@@ -7,6 +7,8 @@ had; a frame is never counted twice, since a run's outcomes arrive together or n
 
 from __future__ import annotations
 
+import logging
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,9 +138,17 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if address is None:  # ours: no statistics are sent to anybody from it
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False,
-                 configure_logging=False)  # fmt: skip
+        ray.init(
+            address=address,
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         where = f"no Ray cluster at {address}" if address else "no Ray cluster could be started here"
         raise BackendError(f"{where}: {' '.join(str(error).split())[:300]}") from error
