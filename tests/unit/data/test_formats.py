@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 
 import cv2
@@ -417,6 +418,44 @@ def test_rgbd_manifest_and_folders(tmp_path):
     several = open_dataset(tmp_path, "rgbd")
     assert len(several) == 9 and len(set(several.ids)) == 9
     assert set(several.groups) == {"one/room", "one/hall", "two/room", "two/hall", "three/three"}
+
+
+def test_rgbd_camera_given_for_pairs_without_one(tmp_path):
+    write_rgbd(tmp_path)
+    manifest = tmp_path / "manifest.json"
+    entries = json.loads(manifest.read_text())
+    del entries[1]["K"]
+    manifest.write_text(json.dumps(entries))
+    assert open_dataset(tmp_path, "rgbd")[1].intrinsics is None
+    dataset = open_dataset(tmp_path, "rgbd", intrinsics="60,61,32,24")
+    assert numbers(dataset[1].intrinsics) == (60, 61, 32, 24)
+    assert numbers(dataset[0].intrinsics) == (52.5, 52.5, 31.5, 23.5)  # what a recording says stays
+
+
+def test_rgbd_trajectory_of_chosen_samples(tmp_path, realdata):
+    dataset = open_dataset(realdata, "rgbd", only="redwood_*", trajectory="rgbd/redwood_trajectory.log")
+    assert dataset.ids == tuple(f"redwood_0000{i}" for i in range(5))
+    # The numbers of the file, and that of a surface seen twice: the second frame's points lie on the first's surface.
+    np.testing.assert_allclose(dataset[1].pose.T_world_camera[:3, 3], [-0.310359, 0.596309, 2.126036], atol=1e-6)
+    first, second = dataset[0], dataset[4]
+    v, u = np.mgrid[40:440:40, 40:600:40]
+    z = second.depth_m[v, u]
+    K = second.intrinsics
+    points = np.stack([(u - K.cx) / K.fx * z, (v - K.cy) / K.fy * z, z, np.ones_like(z)])[:, np.isfinite(z)]
+    seen = np.linalg.inv(first.pose.T_world_camera) @ second.pose.T_world_camera @ points
+    columns = np.round(K.fx * seen[0] / seen[2] + K.cx).astype(int).clip(0, 639)
+    rows = np.round(K.fy * seen[1] / seen[2] + K.cy).astype(int).clip(0, 479)
+    assert np.nanmedian(np.abs(first.depth_m[rows, columns] - seen[2])) < 0.01
+    with pytest.raises(DataError, match=r"has 5 poses for 14 samples; choose the samples with only="):
+        open_dataset(realdata, "rgbd", trajectory="rgbd/redwood_trajectory.log")
+    with pytest.raises(DataError, match="no sample has an id like 'x'"):
+        open_dataset(realdata, "rgbd", only="x")
+    broken = tmp_path / "t.log"
+    broken.write_text("0 0 1\n1 0 0 0\n0 1 0 0\n0 0 2 0\n0 0 0 1\n")
+    with pytest.raises(DataError, match="line 1: expected a pose"):
+        open_dataset(realdata, "rgbd", only="tum_o3d", trajectory=str(broken))
+    with pytest.raises(DataError, match="no camera trajectory at"):
+        open_dataset(realdata, "rgbd", only="tum_o3d", trajectory="nowhere.log")
 
 
 def test_rgbd_real_captures(realdata):
