@@ -41,6 +41,7 @@ from edgedepth.stream import Pipeline, stream_options
 from edgedepth.stream.timing import Samples
 
 WARM_UP_FRAMES = 20
+INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 PACKAGES = (
     "numpy",
     "opencv-python-headless",
@@ -75,7 +76,7 @@ def plain(job: dict[str, Any]) -> dict[str, Any]:
             raise SystemExit(
                 f"{job['video']} has {n} frames, {WARM_UP_FRAMES} go for warming up; give a smaller --frames"
             )
-        image = cv2.resize(bgr, (spec.width, spec.height))
+        image = cv2.resize(bgr, (spec.width, spec.height), interpolation=INTERPOLATION[spec.interpolation])
         if spec.color == "RGB":
             image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         tensor = image
