@@ -9,6 +9,7 @@ from edgedepth import resources
 from edgedepth.calibration.int8_set import read_manifest
 from edgedepth.errors import InputError
 from edgedepth.export.recipe import load_recipe, read_recipe
+from edgedepth.training.recipe import load_training_recipe
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +24,11 @@ def loads(path: Path) -> None:
         return
     if path.parent.name == "export" and path.suffix == ".toml":
         assert load_recipe(path.stem) == read_recipe(path), "found by its name"
+        return
+    if path.parent.name == "training" and path.suffix == ".toml":
+        training = load_training_recipe(path.stem)
+        height, width = training.stages[-1].height, training.stages[-1].width
+        load_recipe(training.model).at_size(height, width)
         return
     pytest.fail(f"{path} ships with the package and nothing here knows how to load it")
 
