@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.data.base import DepthFacts, Entry, Listed, Sample
+from edgedepth.data.mat5 import read_mat5
 from edgedepth.errors import DataError
 from edgedepth.extras import require
 from edgedepth.types import Intrinsics
@@ -60,13 +63,9 @@ class NyuMat(Listed[NyuEntry]):
         if self._open is None or self._open[0] != os.getpid():
             self._open = os.getpid(), _open_h5(self._path)
         file = self._open[1]
-        try:
+        with _damage(self._path):
             image = np.ascontiguousarray(np.transpose(file["images"][entry.index], (2, 1, 0)))
             depth_m = np.ascontiguousarray(file[self._array][entry.index].T, dtype=np.float32)
-        except (OSError, ValueError) as error:  # a damaged chunk
-            raise DataError(
-                f"{self._path}: frame {entry.index} cannot be read ({error}); copy the file again"
-            ) from None
         depth_m[~(depth_m > 0)] = np.nan
         return Sample(image, depth_m, _camera(image), entry.id, entry.group)
 
@@ -91,12 +90,12 @@ def open_nyu_mat(
 
     Raises:
         DataError: not the labelled set, or the split file is missing or of another set.
-        MissingExtraError: h5py, or scipy for a split, is missing.
+        MissingExtraError: h5py is missing.
     """
     if depth not in _ARRAYS:
         raise DataError(f"depth is {' or '.join(_ARRAYS)}, found {depth!r}")
     file = path / _NAME if path.is_dir() else path
-    with _open_h5(file) as h5:
+    with _open_h5(file) as h5, _damage(file):
         missing = [name for name in ("images", _ARRAYS[depth], "scenes") if name not in h5]
         if missing:
             raise DataError(f"{file}: has no {' and no '.join(missing)}; expected the labelled set of NYU Depth v2")
@@ -117,6 +116,15 @@ def open_nyu_mat(
     return NyuMat(file, _ARRAYS[depth], entries, f"{file}{f':{split}' if split else ''}")
 
 
+@contextmanager
+def _damage(file: Path) -> Iterator[None]:
+    """What h5py raises of damaged bytes (their kind depends on where they are) becomes a DataError."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, RuntimeError, IndexError, OverflowError, OSError) as error:
+        raise DataError(f"{file}: damaged, a part cannot be read ({error}); copy the file again") from None
+
+
 def _open_h5(file: Path) -> Any:
     h5py = require("h5py", "train")
     try:
@@ -135,16 +143,12 @@ def _text(h5: Any, reference: Any) -> str:
 
 def _split(file: Path, split: str) -> list[int]:
     """0-based frames of a half; the file counts from 1."""
-    scipy_io = require("scipy.io", "train")
     if not file.is_file():
         raise DataError(f"no splits.mat at {file}, which says which frames are {split}; put it there, or give splits=")
-    try:
-        found = scipy_io.loadmat(file)
-    except (ValueError, OSError, NotImplementedError, TypeError) as error:
-        raise DataError(f"{file}: cannot be read as a MATLAB v5 file ({error}); copy it again") from None
-    if _SPLITS[split] not in found:
-        raise DataError(f"{file}: has no {_SPLITS[split]}; expected the official splits.mat")
-    return [int(number) - 1 for number in found[_SPLITS[split]].ravel()]
+    numbers = read_mat5(file, _SPLITS[split])
+    if not all(isinstance(number, float) and number.is_integer() for number in numbers):
+        raise DataError(f"{file}: expected whole numbers of frames in {_SPLITS[split]}; copy it again")
+    return [int(number) - 1 for number in numbers]
 
 
 def _camera(image: NDArray[np.uint8]) -> Intrinsics:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from edgedepth.data.base import DepthFacts, Entry, Listed, Sample
 from edgedepth.data.files import folders_where, read_matrix
+from edgedepth.data.mat5 import read_mat5
 from edgedepth.errors import DataError
-from edgedepth.extras import require
 from edgedepth.sources.images import images_in, read_image, read_rgb
 from edgedepth.types import Intrinsics
 
@@ -77,7 +77,7 @@ def open_sunrgbd(
         splits: allsplit.mat; None = beside the root or in SUNRGBDtoolbox/traintestSUNRGBD.
 
     Raises:
-        DataError: nothing there, or no split file. MissingExtraError: scipy is missing for a split.
+        DataError: nothing there, or no split file.
     """
     if depth not in _FOLDERS:
         raise DataError(f"depth is {' or '.join(_FOLDERS)}, found {depth!r}")
@@ -141,7 +141,6 @@ def _tail(path: str) -> str:
 
 
 def _split(root: Path, split: str, given: str | None) -> set[str]:
-    scipy_io: Any = require("scipy.io", "train")
     inside = Path("SUNRGBDtoolbox", "traintestSUNRGBD", "allsplit.mat")
     tries = (
         [Path(given)]
@@ -154,8 +153,7 @@ def _split(root: Path, split: str, given: str | None) -> set[str]:
             f"no allsplit.mat at {tries[0]} or {tries[-1]}, which says which frames are {split}; "
             "it is in SUNRGBDtoolbox: put it there, or give splits="
         )
-    try:
-        found = scipy_io.loadmat(file)[_SPLITS[split]]
-    except (ValueError, OSError, KeyError, NotImplementedError, TypeError) as error:
-        raise DataError(f"{file}: expected MATLAB v5 with {_SPLITS[split]} ({error}); copy it again") from None
-    return {_tail(str(cell[0])) for cell in found.ravel()}
+    paths = read_mat5(file, _SPLITS[split])
+    if not all(isinstance(path, str) for path in paths):
+        raise DataError(f"{file}: expected cells of paths in {_SPLITS[split]}; copy it again")
+    return {_tail(path) for path in paths}
