@@ -34,10 +34,11 @@ from edgedepth.output import PartFile, atomic_output
 
 __all__ = ["evaluate"]
 
-_SHOWN = ("absrel", "sqrel_m", "rmse_m", "rmse_log", "log10", "silog", "delta1", "delta2", "delta3", "coverage",
-          "boundary_f1", "floor_rms_m", "tae_percent", "ordinal_accuracy", "whdr")  # fmt: skip
+# What fits a terminal; --json and --html have every number.
+_SHOWN = ("absrel", "rmse_m", "log10", "silog", "delta1", "delta2", "delta3", "coverage", "boundary_f1",
+          "floor_rms_m", "tae_percent", "ordinal_accuracy", "whdr")  # fmt: skip
 _FRAME_COLUMNS = ("absrel", "rmse_m", "delta1", "coverage", "scale", "tae_percent")
-_MOST_FRAMES = 30
+_MOST_FRAMES, _MOST_SKIPPED = 30, 3
 _PROTOCOL_HELP = f"The rules: {', '.join(PROTOCOLS)}."
 _ALIGN_HELP = f"What is taken away before scoring: {', '.join(ALIGNMENTS)}. Default: the protocol's, none."
 
@@ -275,13 +276,13 @@ def _lines(reports: Sequence[EvaluationReport]) -> Iterator[RenderableType]:
         yield _frame_table(reports[0])
         yield ""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("mean over frames")
+    table.add_column("mean over frames", no_wrap=True)
     for name in names:
         table.add_column(METRICS[name].title, justify="right")
     for report in reports:
         table.add_row(escape(report.estimator.name), *(_number(report.mean.get(name), name) for name in names))
         if report.interval95:
-            spans = ("95 %", *(_span(report, name) for name in names))
+            spans = (f"  95 % over {report.resampled}", *(_span(report, name) for name in names))
             table.add_row(*(f"[dim]{span}[/]" for span in spans))
     yield table
     first = reports[0]
@@ -294,11 +295,11 @@ def _lines(reports: Sequence[EvaluationReport]) -> Iterator[RenderableType]:
         f"{'clipped' if rules.clips else 'not clipped'}; alignment: {first.alignment}"
     )
     yield escape(f"{len(first.frames)} of {first.samples} samples of {first.dataset}")
-    for report in reports:
-        for skipped in report.skipped[:3]:
-            yield f"[yellow]skipped {escape(skipped.id)}: {escape(skipped.reason)}[/]"
-        if len(report.skipped) > 3:
-            yield f"[yellow]and {len(report.skipped) - 3} more skipped (--json names them)[/]"
+    skipped = list(dict.fromkeys((one.id, one.reason) for report in reports for one in report.skipped))
+    for name, reason in skipped[:_MOST_SKIPPED]:
+        yield f"[yellow]skipped {escape(name)}: {escape(reason)}[/]"
+    if len(skipped) > _MOST_SKIPPED:
+        yield f"[yellow]and {len(skipped) - _MOST_SKIPPED} more skipped (--json names them)[/]"
 
 
 def _frame_table(report: EvaluationReport) -> Table:

@@ -84,7 +84,8 @@ def example_figure(example: Example) -> Figure:
     panels[0].imshow(example.image)
     panels[0].set(xticks=[], yticks=[], title="image")
     truth = DepthMap(example.truth_m, DepthKind.METRIC)
-    range_m = pick_range(truth) or pick_range(example.found) or (0.0, 10.0)
+    ends = [found for found in (pick_range(truth), pick_range(example.found)) if found is not None]
+    range_m = (0.0, max((far for _, far in ends), default=10.0))
     draw_depth(panels[1], truth, range_m, title="truth, where scored")
     draw_depth(panels[2], example.found, range_m, title="found")
     draw_error(panels[3], example.found.values, example.truth_m, title="error")

@@ -19,12 +19,13 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1180p
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } small, .note { color: #5a6675 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } .wide { overflow-x: auto }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #dde3ea; white-space: nowrap }
-th:first-child, td:first-child { text-align: left } th { font-weight: 600; cursor: help }
+th:first-child, td:first-child, td.note { text-align: left } td.note { white-space: normal } th { font-weight: 600; cursor: help }
 img { max-width: 100% }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem } .plots img { max-width: 560px; width: 100% }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem } dt { color: #5a6675 } dd { margin: 0 }
 """
 _MOST_SKIPPED = 20
+_MOST_EXAMPLES = 6
 
 
 def write_html(
@@ -60,7 +61,7 @@ def html_report(reports: Sequence[EvaluationReport], examples: Mapping[int, Sequ
     if plots:
         parts.append(f'<h2>Where the error is</h2><div class="plots">{plots}</div>')
     for number, report in enumerate(reports):
-        shown = (examples or {}).get(number, ())
+        shown = (examples or {}).get(number, ())[: _MOST_EXAMPLES if len(reports) == 1 else _MOST_EXAMPLES // 2]
         if shown:
             parts.append(f"<h2>Worst frames of {escape(report.estimator.name)}</h2>")
             parts += [_example(example) for example in shown]
@@ -106,23 +107,27 @@ def _head(names: Sequence[str]) -> str:
 
 
 def _means(reports: Sequence[EvaluationReport]) -> str:
-    names = [name for name in METRICS if any(name in report.mean for report in reports)]
+    """A row per number, a column per estimator."""
+    heads = "".join(f"<th>{escape(report.estimator.name)}</th>" for report in reports)
     rows = []
-    for report in reports:
-        cells = []
-        for name in names:
-            if name not in report.mean:
-                cells.append("<td>-</td>")
-                continue
-            form, interval = METRICS[name].form, report.interval95.get(name)
-            span = f"<br><small>{interval.low:{form}} - {interval.high:{form}}</small>" if interval else ""
-            cells.append(f"<td>{report.mean[name]:{form}}{span}</td>")
-        rows.append(f"<tr><td>{escape(report.estimator.name)}</td>{''.join(cells)}</tr>")
-    meanings = "; ".join(f"{METRICS[name].title}: {METRICS[name].meaning}" for name in names)
+    for name, metric in METRICS.items():
+        if not any(name in report.mean for report in reports):
+            continue
+        cells = "".join(_mean_cell(report, name) for report in reports)
+        rows.append(f'<tr><td>{escape(metric.title)}</td>{cells}<td class="note">{escape(metric.meaning)}</td></tr>')
     return (
-        f'<div class="wide"><table><tr><th></th>{_head(names)}</tr>{"".join(rows)}</table></div>'
-        f'<p class="note">Means over frames of each frame\'s own mean. {escape(meanings)}.</p>'
+        f'<div class="wide"><table><tr><th></th>{heads}<th></th></tr>{"".join(rows)}</table></div>'
+        '<p class="note">Means over frames of each frame\'s own mean, with their 95 % interval. '
+        "p: the depth found, g: the true one.</p>"
     )
+
+
+def _mean_cell(report: EvaluationReport, name: str) -> str:
+    if name not in report.mean:
+        return "<td>-</td>"
+    form, interval = METRICS[name].form, report.interval95.get(name)
+    span = f" <small>{interval.low:{form}} - {interval.high:{form}}</small>" if interval else ""
+    return f"<td>{report.mean[name]:{form}}{span}</td>"
 
 
 def _example(example: Example) -> str:

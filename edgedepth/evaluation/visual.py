@@ -63,7 +63,7 @@ def draw_depth(axes: Axes, depth: DepthMap, range_m: tuple[float, float], *, tit
     values = np.ma.masked_invalid(depth.values)
     drawn = axes.imshow(values, cmap=palette, vmin=min(range_m), vmax=max(range_m), interpolation="nearest")
     unit = "m" if depth.is_metric else depth.kind.value.replace("_", " ")
-    axes.figure.colorbar(drawn, ax=axes, label=unit, fraction=0.046, pad=0.02)
+    _bar(axes, drawn, unit)
     _bare(axes, title)
 
 
@@ -78,7 +78,7 @@ def draw_error(
     palette.set_bad("black")
     values = np.ma.masked_invalid(error)
     drawn = axes.imshow(values, cmap=palette, vmin=-100 * limit, vmax=100 * limit, interpolation="nearest")
-    axes.figure.colorbar(drawn, ax=axes, label="% of the true depth", fraction=0.046, pad=0.02, extend="both")
+    _bar(axes, drawn, "% of the true depth", extend="both")
     _bare(axes, title)
 
 
@@ -206,6 +206,11 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150)
     encoded = encode_figure(figure, suffix[1:], dpi=dpi)
     with atomic_output(path) as temporary:
         temporary.write_bytes(encoded)
+
+
+def _bar(axes: Axes, drawn: Any, label: str, extend: str = "neither") -> None:
+    """A colour bar as tall as the picture, whatever its aspect."""
+    axes.figure.colorbar(drawn, cax=axes.inset_axes((1.02, 0.0, 0.05, 1.0)), label=label, extend=extend)
 
 
 def _bare(axes: Axes, title: str) -> None:
