@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -53,8 +53,10 @@ def open_openvino(path: Path, options: BackendOptions) -> OpenVinoBackend:
     try:
         # Not core.read_model: given a damaged file it tries the readers of other formats, which write to stderr.
         reader = require("openvino.frontend", "openvino").FrontEndManager().load_by_framework("onnx")
-        compiled = core.compile_model(reader.convert(reader.load(str(path))), device, config)
-        return OpenVinoBackend(compiled, f"openvino:{device.lower()}")
+        network = reader.convert(reader.load(str(path)))
+        # Taken now: where the compiler drops a cast, the tensor has its name as well as the file's afterwards.
+        names = [port.get_any_name() for port in (*network.inputs, *network.outputs)]
+        return OpenVinoBackend(core.compile_model(network, device, config), names, f"openvino:{device.lower()}")
     except Exception as error:
         raise _mapped(error, f"OpenVINO cannot load {path.name} (damaged, or not a network it supports)") from error
 
@@ -88,20 +90,27 @@ def _no_telemetry() -> Iterator[None]:
 
 
 class OpenVinoBackend(BaseBackend):
-    """One compiled network; each replica has its own infer request, whose memory the outputs are."""
+    """One compiled network; each replica has its own infer request, whose memory the outputs are.
 
-    def __init__(self, compiled: Any, name: str) -> None:
+    Args:
+        compiled: the network.
+        names: of its inputs, then of its outputs.
+        name: of the backend.
+    """
+
+    def __init__(self, compiled: Any, names: Sequence[str], name: str) -> None:
         if not compiled.outputs:
             raise BackendError("there is no network in it")  # what it reads in an empty file
-        inputs, outputs = (tuple(_tensor_spec(port) for port in ports) for ports in (compiled.inputs, compiled.outputs))
-        super().__init__(name, inputs, outputs)
-        self._compiled = compiled
+        ports = [_tensor_spec(*pair) for pair in zip(names, (*compiled.inputs, *compiled.outputs), strict=True)]
+        count = len(compiled.inputs)
+        super().__init__(name, tuple(ports[:count]), tuple(ports[count:]))
+        self._compiled, self._names = compiled, names
         self._request = compiled.create_infer_request()
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         try:
             values = self._request.infer(
-                {name: np.ascontiguousarray(value) for name, value in feeds.items()},
+                {index: np.ascontiguousarray(feeds[spec.name]) for index, spec in enumerate(self._inputs)},
                 share_inputs=True,
                 share_outputs=True,
             )
@@ -110,15 +119,15 @@ class OpenVinoBackend(BaseBackend):
             raise _mapped(error, "OpenVINO failed while running the network") from error
 
     def _replica(self) -> OpenVinoBackend:
-        return OpenVinoBackend(self._compiled, self._name)
+        return OpenVinoBackend(self._compiled, self._names, self._name)
 
     def _release(self) -> None:
         self._compiled = self._request = None
 
 
-def _tensor_spec(port: Any) -> TensorSpec:
+def _tensor_spec(name: str, port: Any) -> TensorSpec:
     shape = tuple(d.get_length() if d.is_static else None for d in port.get_partial_shape())
-    return TensorSpec(port.get_any_name(), np.dtype(port.get_element_type().to_dtype()), shape)
+    return TensorSpec(name, np.dtype(port.get_element_type().to_dtype()), shape)
 
 
 def _mapped(error: Exception, doing: str) -> BackendError:

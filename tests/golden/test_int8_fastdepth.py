@@ -43,7 +43,7 @@ def fp32(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rooms(realdata: Path) -> ImageSet:
-    found = load_image_set(SPECS / "rooms.toml")
+    found = load_image_set(SPECS.parent / "image_sets" / "rooms.toml")
     assert (len(found.calibration), len(found.held_out)) == (105, 6)
     assert [text.split()[0] for text in check_image_set(found)] == ["6"]
     return found
