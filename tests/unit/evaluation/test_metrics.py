@@ -86,3 +86,51 @@ def test_the_mean_is_of_frames_not_of_pixels() -> None:
     assert mean.delta1 == 0.5
     with pytest.raises(InputError, match="at least one frame"):
         mean_scores([])
+
+
+def test_the_named_variants_by_hand() -> None:
+    # p = 3 against 2 and p = 3 against 4, as above.
+    scores = depth_scores(np.array([[3.0, 3.0]]), np.array([[2.0, 4.0]]))
+    up, down = math.log(1.5), math.log(0.75)
+    assert (scores.mae_m, scores.mse_m2) == (1.0, 1.0)
+    assert scores.sq_rel_kitti == pytest.approx((1 / 4 + 1 / 16) / 2)
+    mean_square, mean = (up**2 + down**2) / 2, (up + down) / 2
+    assert scores.silog_half == pytest.approx(math.sqrt(mean_square - 0.5 * mean**2))
+    assert scores.silog == pytest.approx(100 * math.sqrt(mean_square - mean**2))
+
+
+def test_torchmetrics_agrees_on_what_it_has() -> None:
+    functional = pytest.importorskip("torchmetrics.functional")
+    import torch
+
+    rng = np.random.default_rng(8)
+    truth = rng.uniform(-1, 11, (37, 23))
+    truth[rng.random(truth.shape) < 0.2] = np.nan
+    found = rng.uniform(-0.5, 12, truth.shape)
+    found[rng.random(truth.shape) < 0.1] = np.inf
+    where = rng.random(truth.shape) < 0.7
+    scores = depth_scores(found, truth, min_depth_m=0.5, max_depth_m=9.5, where=where)
+    keep = [
+        (p, g)
+        for p, g, inside in zip(found.flat, truth.flat, where.flat, strict=True)
+        if inside and 0.5 < g < 9.5 and 0 < p < math.inf
+    ]
+    known = sum(bool(inside and 0.5 < g < 9.5) for g, inside in zip(truth.flat, where.flat, strict=True))
+    p, g = (torch.tensor(column, dtype=torch.float64) for column in zip(*keep, strict=True))
+    assert scores.mae_m == pytest.approx(float(functional.mean_absolute_error(p, g)))
+    assert scores.mse_m2 == pytest.approx(float(functional.mean_squared_error(p, g)))
+    assert scores.rmse_m == pytest.approx(float(functional.mean_squared_error(p, g, squared=False)))
+    assert scores.abs_rel == pytest.approx(float(functional.mean_absolute_percentage_error(p, g)))
+    assert scores.rmse_log == pytest.approx(float(functional.mean_squared_error(p.log(), g.log(), squared=False)))
+    assert scores.coverage == pytest.approx(len(keep) / known)
+
+
+def test_outside_of_a_crop_nothing_counts() -> None:
+    truth, found = np.full((4, 4), 2.0), np.full((4, 4), 2.0)
+    found[0] = 9.0
+    where = np.ones((4, 4), bool)
+    where[0] = False
+    assert depth_scores(found, truth, where=where).abs_rel == 0
+    assert depth_scores(found, truth).abs_rel > 0
+    with pytest.raises(InputError, match="0 of 16"):
+        depth_scores(found, truth, where=np.zeros((4, 4), bool))

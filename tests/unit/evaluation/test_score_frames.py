@@ -53,7 +53,9 @@ def test_what_cannot_be_compared_says_so() -> None:
         score_estimator(Wrong(1, DepthKind.RELATIVE_DEPTH), frames())
     with pytest.raises(NotMetricError, match="disparity map"):
         score_estimator(Wrong(1, DepthKind.DISPARITY), frames(), align="median")
-    with pytest.raises(InputError, match="align is none, median, scale-shift-depth, scale-shift-disparity, found 'mean'"):
+    with pytest.raises(
+        InputError, match="align is none, median, scale-shift-depth, scale-shift-disparity, found 'mean'"
+    ):
         score_estimator(SensorDepth(), frames(), align="mean")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="frame 7: no pixel can be scored"):
         score_estimator(SensorDepth(), [Frame(IMAGE, depth_m=np.full((4, 6), np.nan, np.float32), sequence=7)])
