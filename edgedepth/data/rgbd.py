@@ -79,9 +79,9 @@ def open_rgbd_dataset(
 ) -> RgbdDataset:
     """A manifest, a recording, or a folder of recordings.
 
-    A pair belongs to the group its manifest says. Where it says none, a recording is one group; the pairs of a
-    manifest that lie in folders of their own are grouped by the folder without a number at its end, so that
-    ``room_0`` and ``room_1`` are never on two sides of a split.
+    A pair belongs to the group its manifest says, as it says it: a subject may be in several recordings. Where it says
+    none, a recording is one group; the pairs of a manifest that lie in folders of their own are grouped by the folder
+    without a number at its end, so that ``room_0`` and ``room_1`` are never on two sides of a split.
 
     Args:
         path: the manifest or folder.
@@ -148,7 +148,9 @@ def _open(
             inside = pair.rgb.relative_to(folder) if pair.rgb.is_relative_to(folder) else pair.rgb
             name = pair.id or inside.with_suffix("").as_posix()
             if only is None or fnmatchcase(prefix + name, only):
-                found.append((prefix + name, prefix + (pair.group or _group_of(inside, folder)), pair))
+                own = _folder_of_its_own(inside)
+                group = pair.group or (prefix + own if own else prefix.rstrip("/") or folder.resolve().name)
+                found.append((prefix + name, group, pair))
     if only is not None and not found:
         raise DataError(f"{path}: no sample has an id like {only!r}; leave out only=, or see edgedepth data check")
     if trajectory is not None:
@@ -178,12 +180,11 @@ def read_trajectory(file: Path) -> list[Pose]:
     return poses
 
 
-def _group_of(inside: Path, folder: Path) -> str:
-    """The scene of a pair by where its image lies in its recording."""
+def _folder_of_its_own(inside: Path) -> str:
+    """The folder of a pair alone (room_3/rgb.png), without a number at its end; "" in a common one (rgb/3.png)."""
     parents = inside.parent.parts
-    # rgb/0001.png lies in the recording's own colour folder, room_3/rgb.png in a folder of its own.
     if not parents or parents[-1].lower() in ("rgb", "color", "colour", "image", "images"):
-        return folder.resolve().name
+        return ""
     return _NUMBER_AT_END.sub("", parents[-1]) or parents[-1]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 from datasets import (
+    scene,
     write_child,
     write_diode,
     write_diw,
@@ -32,7 +33,9 @@ from edgedepth.data.kitti import read_kitti_camera
 from edgedepth.data.nyu_mat import NYU_INTRINSICS
 from edgedepth.data.tum import TUM_INTRINSICS, associate
 from edgedepth.errors import DataError
-from edgedepth.types import DistortionModel
+from edgedepth.stream.result import Result
+from edgedepth.stream.sinks.png import PngSink
+from edgedepth.types import DepthKind, DepthMap, Distortion, DistortionModel, Frame, Intrinsics
 
 
 def numbers(camera):
@@ -417,7 +420,28 @@ def test_rgbd_manifest_and_folders(tmp_path):
     write_open3d(tmp_path / "three")
     several = open_dataset(tmp_path, "rgbd")
     assert len(several) == 9 and len(set(several.ids)) == 9
-    assert set(several.groups) == {"one/room", "one/hall", "two/room", "two/hall", "three/three"}
+    assert set(several.groups) == {"one/room", "one/hall", "two/room", "two/hall", "three"}
+    # A subject that manifests name is one group, in however many recordings.
+    for name in ("one", "two"):
+        manifest = tmp_path / name / "manifest.json"
+        manifest.write_text(json.dumps([entry | {"group": "anna"} for entry in json.loads(manifest.read_text())]))
+    assert set(open_dataset(tmp_path, "rgbd").groups) == {"anna", "three"}
+
+
+def test_rgbd_reads_what_edgedepth_records(tmp_path):
+    camera = Intrinsics(64, 48, 60.0, 61.0, 30.5, 22.25, Distortion("brown_conrady", (0.1, -0.02, 0.001, 0.002)))
+    written = [scene(index, 64, 48) for index in range(4)]
+    for name, part in (("monday", written[:2]), ("tuesday", written[2:])):
+        with PngSink(tmp_path / name) as sink:
+            for number, (image, depth_m) in enumerate(part):
+                sink.write(Result(Frame(image, camera, number), DepthMap(depth_m, DepthKind.METRIC)))
+    dataset = open_dataset(tmp_path, "rgbd")
+    assert dataset.ids == ("monday/rgb/000000", "monday/rgb/000001", "tuesday/rgb/000000", "tuesday/rgb/000001")
+    assert dataset.groups == ("monday", "monday", "tuesday", "tuesday")
+    for index, (image, depth_m) in enumerate(written):
+        np.testing.assert_array_equal(dataset[index].image, image)
+        np.testing.assert_allclose(dataset[index].depth_m, depth_m, atol=0.00051)
+        assert dataset[index].intrinsics == camera
 
 
 def test_rgbd_camera_given_for_pairs_without_one(tmp_path):
