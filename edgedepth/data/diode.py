@@ -105,9 +105,9 @@ def _plane(file: Path, dtype: Any) -> NDArray[Any]:
     """An H x W (x 1) array of a .npy file, its own copy."""
     try:
         array = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged header is parsed as Python: SyntaxError, TokenError, MemoryError, ...
         raise DataError(f"{file}: not a whole .npy file ({error}); copy it again") from None
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]

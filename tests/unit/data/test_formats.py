@@ -199,6 +199,17 @@ def test_diode_depth_of_another_form(tmp_path, array, says):
         dataset[index]
 
 
+def test_diode_header_that_is_damaged(tmp_path):
+    write_diode(tmp_path)
+    file = sorted(tmp_path.rglob("*_depth.npy"))[0]
+    whole = file.read_bytes()
+    dataset = open_dataset(tmp_path, "diode")
+    for place, byte in ((8, 20), (30, 40), (60, 39), (10, 0)):
+        file.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+        with pytest.raises(DataError, match=r"not a whole \.npy|found"):
+            dataset[0]
+
+
 # --- DIW
 
 
