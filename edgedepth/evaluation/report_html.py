@@ -19,7 +19,8 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1180p
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } small, .note { color: #5a6675 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } .wide { overflow-x: auto }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #dde3ea; white-space: nowrap }
-th:first-child, td:first-child, td.note { text-align: left } td.note { white-space: normal } th { font-weight: 600; cursor: help }
+th:first-child, td:first-child, td.note { text-align: left } td.note { white-space: normal }
+th { font-weight: 600; cursor: help }
 img { max-width: 100% }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem } .plots img { max-width: 560px; width: 100% }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem } dt { color: #5a6675 } dd { margin: 0 }

@@ -59,7 +59,7 @@ def draw_depth(axes: Axes, depth: DepthMap, range_m: tuple[float, float], *, tit
     colormap = DepthColormap(*range_m)
     near_first = colormap.table_rgb[::-1] / 255
     palette = colors.ListedColormap(near_first if range_m[0] < range_m[1] else near_first[::-1])
-    palette.set_bad("black")
+    palette = palette.with_extremes(bad="black")
     values = np.ma.masked_invalid(depth.values)
     drawn = axes.imshow(values, cmap=palette, vmin=min(range_m), vmax=max(range_m), interpolation="nearest")
     unit = "m" if depth.is_metric else depth.kind.value.replace("_", " ")
@@ -74,8 +74,7 @@ def draw_error(
     with np.errstate(divide="ignore", invalid="ignore"):
         error = 100 * (np.asarray(found, np.float64) / np.asarray(truth, np.float64) - 1)
     error[~(np.isfinite(error) & (truth > 0))] = np.nan
-    palette = require("matplotlib", "train").colormaps["RdBu_r"].copy()
-    palette.set_bad("black")
+    palette = require("matplotlib", "train").colormaps["RdBu_r"].with_extremes(bad="black")
     values = np.ma.masked_invalid(error)
     drawn = axes.imshow(values, cmap=palette, vmin=-100 * limit, vmax=100 * limit, interpolation="nearest")
     _bar(axes, drawn, "% of the true depth", extend="both")
