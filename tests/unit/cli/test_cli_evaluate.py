@@ -1,0 +1,143 @@
+"""``edgedepth evaluate`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import write_diw, write_kitti
+from networks import write_network
+from scored_rooms import write_rooms
+
+SPEC = """
+name = "{name}"
+[input]
+height = 8
+width = 8
+[output]
+kind = "{kind}"
+"""
+Call = Callable[..., Any]
+
+
+def net(folder: Path, name: str = "net", kind: str = "metric", weight: float = 1.0) -> Path:
+    """A network that gives ``weight`` times the sum of the three channels, 0..1 each."""
+    folder.mkdir(exist_ok=True)
+    path = write_network(folder / f"{name}.onnx", weights=(weight,) * 3)
+    path.with_suffix(".toml").write_text(SPEC.format(name=name, kind=kind))
+    return path
+
+
+def test_json_of_one_model(edgedepth: Call, tmp_path: Path) -> None:
+    manifest = write_rooms(tmp_path)
+    ended = edgedepth("evaluate", net(tmp_path), "--protocol", "rgbd", "--data", manifest, "--json")
+    assert ended.code == 0, ended.err
+    report = json.loads(ended.out)
+    assert len(report["frames"]) == 6
+    assert {"id", "absrel", "delta1"} <= report["frames"][0].keys()
+    assert report["alignment"] == "none"
+    assert report["mean"]["absrel"] == pytest.approx(sum(f["absrel"] for f in report["frames"]) / 6)
+    assert report["estimator"]["name"] == "net on onnxruntime:cpu"
+    assert len(report["estimator"]["sha256"]) == 64
+    assert "evaluating net" in ended.err
+
+
+def test_several_models_are_one_table_with_what_they_depend_on(edgedepth: Call, tmp_path: Path) -> None:
+    manifest = write_rooms(tmp_path)
+    (tmp_path / "2_depth.png").write_bytes(b"broken")
+    models = [net(tmp_path, "one"), net(tmp_path, "two", weight=2.0)]
+    document = tmp_path / "out.json"
+    ended = edgedepth(
+        "evaluate", *models, "--data", manifest, "--align", "median", "--limit", 5, "--json-file", document, "-q"
+    )
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    lines = ended.out.splitlines()
+    assert sum(line.startswith(("one on", "two on")) for line in lines) == 2
+    assert "alignment: median" in ended.out
+    assert "0.1 - 10 m, crop none, not clipped" in ended.out
+    assert "4 of 5 samples" in ended.out
+    assert ended.out.count("skipped room_2") == 1
+    assert [one["estimator"]["model"] for one in json.loads(document.read_text())["evaluations"]] == ["one", "two"]
+
+
+def test_backends_side_by_side(edgedepth: Call, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    manifest = write_rooms(tmp_path, 2)
+    ended = edgedepth(
+        "evaluate", net(tmp_path), "--data", manifest, "--backend", "onnxruntime", "--backend", "openvino", "--json"
+    )
+    assert ended.code == 0, ended.err
+    first, second = json.loads(ended.out)["evaluations"]
+    assert [first["estimator"]["name"], second["estimator"]["name"]] == [
+        "net on onnxruntime:cpu",
+        "net on openvino:cpu",
+    ]
+    assert second["mean"] == pytest.approx(first["mean"], rel=1e-3)
+
+
+def test_html_and_figures(edgedepth: Call, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "report.html"
+    ended = edgedepth("evaluate", net(tmp_path), "--data", write_rooms(tmp_path, 2), "--html", page)
+    assert ended.code == 0, ended.err
+    assert page.read_text().count("<img") == 2 + 2
+
+
+def test_without_a_model_it_is_the_sensor_s_own_depth(edgedepth: Call, tmp_path: Path) -> None:
+    ended = edgedepth("evaluate", "--data", write_rooms(tmp_path, 4, poses=True, scenes=1), "--json")
+    report = json.loads(ended.out)
+    assert report["estimator"]["name"] == "sensor depth"
+    assert report["mean"]["absrel"] == 0
+    assert report["mean"]["tae_percent"] > 0
+
+
+def test_other_kinds_of_data_and_protocols(edgedepth: Call, tmp_path: Path) -> None:
+    (tmp_path / "kitti").mkdir()
+    write_kitti(tmp_path / "kitti")
+    ended = edgedepth("evaluate", net(tmp_path), "-p", "kitti-garg", "-d", tmp_path / "kitti", "--json")
+    assert ended.code == 0, ended.err
+    report = json.loads(ended.out)
+    assert report["protocol"]["crop"].startswith("rows 0.40810811:0.99189189")
+    assert {frame["group"] for frame in report["frames"]} == {"2011_09_28_drive_0002_sync"}, "the val split alone"
+    (tmp_path / "diw").mkdir()
+    write_diw(tmp_path / "diw")
+    ended = edgedepth("evaluate", net(tmp_path, "o", "ordinal"), "-p", "diw", "-d", tmp_path / "diw", "--json")
+    assert ended.code == 0, ended.err
+    mean = json.loads(ended.out)["mean"]
+    assert mean["whdr"] == pytest.approx(1 - mean["ordinal_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["MODEL"], "needs a data set: give --data"),
+        (["MODEL", "-d", "DATA", "-p", "nyuv2"], "no protocol 'nyuv2'; there are nyu, kitti-garg"),
+        (["MODEL", "-d", "DATA", "-a", "mean"], "--align is none, median, scale-shift-depth"),
+        (["MODEL", "-d", "DATA", "-p", "diode"], r"the protocol diode is for diode data and .* is rgbd"),
+        (["MODEL", "-d", "nowhere"], "no data set at nowhere"),
+        (["none.onnx", "-d", "DATA"], "no model at none.onnx"),
+        (["MODEL", "-d", "DATA", "--checkpoint", "w.pth"], "give --recipe NAME and --checkpoint FILE"),
+        (["--backend", "openvino", "-d", "DATA"], "--spec and --backend can only be given with a model"),
+        (["MODEL", "-d", "DATA", "--html", "DATA"], "would overwrite --data"),
+        (["MODEL", "-d", "DATA", "--json-file", "no/folder/x.json"], "folder does not exist"),
+        (["RELATIVE", "-d", "DATA"], r"disparity map cannot be compared with metres .* use scale-shift-disparity"),
+        (["MODEL", "-d", "BROKEN", "--strict"], r"0_depth\.png"),
+    ],
+)
+def test_one_line_says_what_is_wrong(edgedepth: Call, tmp_path: Path, arguments: list[str], message: str) -> None:
+    import re
+
+    names = {"MODEL": str(net(tmp_path)), "RELATIVE": str(net(tmp_path, "r", "disparity"))}
+    names["DATA"] = str(write_rooms(tmp_path, 2))
+    (tmp_path / "broken").mkdir()
+    names["BROKEN"] = str(write_rooms(tmp_path / "broken", 2))
+    (tmp_path / "broken" / "0_depth.png").write_bytes(b"broken")
+    ended = edgedepth("evaluate", *(names.get(argument, argument) for argument in arguments), "-q")
+    assert ended.code == 2
+    assert re.search(message, ended.err), ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert ended.out == ""
