@@ -39,7 +39,9 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How libraries that compile a network first (TensorRT) compile it. All of it is part of the engine's cache key.
+    """How libraries that compile a network first (TensorRT) compile it, and where they keep it.
+
+    What changes the compiled network is part of its cache key: workspace, level, DLA core and typing.
 
     Attributes:
         workspace_mib: most scratch memory a layer may use, MiB; None leaves it to the library.
@@ -123,11 +125,11 @@ class Backend(Protocol):
 
 @runtime_checkable
 class ProvableBackend(Protocol):
-    """A Backend whose compiled network is kept, with a note whether the numeric gate has passed it on this device."""
+    """A Backend whose compiled network is kept, with the report of the numeric gate that passed it on this device."""
 
     @property
-    def is_proved(self) -> bool:
-        """True when the gate's pass is on record for exactly this compiled network."""
+    def proof(self) -> Mapping[str, Any] | None:
+        """The gate's report that is on record for exactly this compiled network; None when there is none."""
         ...
 
     @property

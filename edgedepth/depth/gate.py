@@ -6,7 +6,9 @@ library. The bundle carries inputs and the FP32 original's answers; the gate run
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -14,7 +16,9 @@ from numpy.typing import NDArray
 
 from edgedepth.backends import Backend, ProvableBackend, open_backend
 from edgedepth.bundle import Golden, Model, ModelSpec, check_spec, read_golden
+from edgedepth.bundle.onnxfacts import read_facts
 from edgedepth.bundle.spec import Precision
+from edgedepth.bundle.store import file_sha256
 from edgedepth.depth.conversion import to_units
 from edgedepth.depth.postprocess import plane_of
 from edgedepth.depth.preprocess import preprocess
@@ -163,13 +167,18 @@ def prove_backend(model: Model, backend: Backend) -> GateReport | None:
     """Pass a compiled network through the gate once, and have it remember that.
 
     A bundle is compared with its golden data. A bare ``.onnx`` has none and is compared with onnxruntime on the CPU:
-    that proves the compiler, not the precision. None: the backend compiles nothing, or its pass is on record.
+    that proves the compiler, not the precision. None: the backend compiles nothing, or this very proof is on record;
+    that of the same network under another spec, other golden data or another tolerance is none.
 
     Raises:
         GateError: the numbers are off; with the cause when it is a known one.
         BundleError, BackendError: as ``measure_backend``.
     """
-    if not isinstance(backend, ProvableBackend) or backend.is_proved:
+    if not isinstance(backend, ProvableBackend):
+        return None
+    tolerance = TOLERANCES[_precision_of(model)]
+    claim = _claim(model, tolerance)
+    if (backend.proof or {}).get("claim") == claim:
         return None
     if model.golden_path is not None:
         golden = read_golden(model.golden_path)
@@ -180,11 +189,26 @@ def prove_backend(model: Model, backend: Backend) -> GateReport | None:
         with open_backend(model.onnx_path, name="onnxruntime:cpu") as reference:
             golden = Golden(inputs, answers(model.spec, reference, inputs))
     try:
-        report = check_backend(model.spec, golden, backend)
+        report = check_backend(model.spec, golden, backend, tolerance)
     except GateError as error:
         raise GateError(f"{error}. {backend.gate_hint}" if backend.gate_hint else str(error)) from None
-    backend.record_proof(asdict(report))
+    backend.record_proof({**asdict(report), "claim": claim})
     return report
+
+
+def _precision_of(model: Model) -> Precision:
+    """A bundle's is what its export measured. A hand-written spec may be silent or wrong; the graph is neither."""
+    if model.golden_path is not None:
+        return model.spec.precision
+    return cast(Precision, read_facts(model.onnx_path).precision.partition("+")[0])
+
+
+def _claim(model: Model, tolerance: Tolerance) -> str:
+    """SHA-256 of everything but the network that a proof depends on."""
+    reference = "onnxruntime" if model.golden_path is None else file_sha256(model.golden_path)
+    spec = model.spec
+    parts = (reference, spec.input.model_dump_json(), spec.output.model_dump_json(), repr(tolerance))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def answers(spec: ModelSpec, backend: Backend, inputs: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -35,13 +35,13 @@ class StubEntry:
     """A cached engine, as the cache gives it."""
 
     plan: bytes
-    is_proved: bool = False
+    proof: Mapping[str, Any] | None = None
     gate_hint: str = ""
     reports: list[Mapping[str, Any]] = field(default_factory=list)
 
     def record_proof(self, report: Mapping[str, Any]) -> None:
         self.reports.append(report)
-        self.is_proved = True
+        self.proof = report
 
 
 class StubBuilder:

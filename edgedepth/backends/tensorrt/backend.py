@@ -87,9 +87,9 @@ class TensorRTBackend(BaseBackend):
         self._execution = Execution(loaded, blocking=options.mode == "throughput")
 
     @property
-    def is_proved(self) -> bool:
-        """See ProvableBackend.is_proved."""
-        return self._cached.is_proved
+    def proof(self) -> Mapping[str, Any] | None:
+        """See ProvableBackend.proof."""
+        return self._cached.proof
 
     @property
     def engine(self) -> CachedEngine:

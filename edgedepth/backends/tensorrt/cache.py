@@ -56,9 +56,9 @@ class CachedEngine:
         return self.record.key
 
     @property
-    def is_proved(self) -> bool:
-        """Whether the numeric gate's pass is on record; asked of the disk, where a replica may have just put it."""
-        return self.cache.is_proved(self.key, plan_sha256=self.record.plan_sha256)
+    def proof(self) -> Mapping[str, Any] | None:
+        """The numeric gate's report on this very plan; asked of the disk, where a replica may have just put it."""
+        return self.cache.proof(self.key, plan_sha256=self.record.plan_sha256)
 
     def record_proof(self, report: Mapping[str, Any]) -> None:
         """Keep the numeric gate's report, JSON-ready, beside this very plan."""
@@ -196,12 +196,12 @@ class EngineCache:
             raise EngineError(f"{reason}; build it again: edgedepth build BUNDLE") from None
         return CachedEngine(plan, record, folder, self)
 
-    def is_proved(self, key: str, *, plan_sha256: str | None = None) -> bool:
-        """Whether the gate's pass is on record for the engine of a key, and, when given, for this very plan."""
+    def proof(self, key: str, *, plan_sha256: str | None = None) -> Mapping[str, Any] | None:
+        """The gate's report on the engine of a key, when given on this very plan; None when it has not passed."""
         record = self._look(key)
         if not isinstance(record, EngineRecord) or plan_sha256 not in (None, record.plan_sha256):
-            return False
-        return record.gate is not None
+            return None
+        return record.gate
 
     def record_proof(self, key: str, report: Mapping[str, Any], *, plan_sha256: str | None = None) -> None:
         """Keep the gate's report beside the engine of a key.

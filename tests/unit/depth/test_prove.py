@@ -12,7 +12,7 @@ import pytest
 from networks import write_network
 
 from edgedepth.backends import BackendOptions, FakeBackend, TensorSpec
-from edgedepth.bundle import Golden, Model, load_model, parse_spec, write_bundle
+from edgedepth.bundle import Golden, Model, load_model, parse_spec, read_golden, write_bundle
 from edgedepth.depth import DepthEstimator, prove_backend
 from edgedepth.errors import GateError
 
@@ -23,17 +23,17 @@ SPEC = parse_spec({"name": "net", "input": {"height": 8, "width": 8}, "output": 
 class Compiled(FakeBackend):
     """Gives the channel sum times ``gain``, as a compiler that got the scale wrong would."""
 
-    def __init__(self, gain: float, proved: bool = False) -> None:
+    def __init__(self, gain: float) -> None:
         def run(feeds):
             return {"depth": feeds["image"].sum(axis=1, keepdims=True) * np.float32(gain)}
 
         image, depth = TensorSpec("image", F32, (1, 3, 8, 8)), TensorSpec("depth", F32, (1, 1, 8, 8))
         super().__init__((image,), (depth,), run)
-        self.is_proved, self.gate_hint = proved, ""
+        self.gate_hint = ""
         self.proof: Mapping[str, Any] | None = None
 
     def record_proof(self, report: Mapping[str, Any]) -> None:
-        self.is_proved, self.proof = True, report
+        self.proof = report
 
 
 @pytest.fixture
@@ -67,8 +67,39 @@ def test_wrong_numbers_are_refused_and_not_recorded(kind: str, request: pytest.F
     backend = Compiled(1.02)
     with pytest.raises(GateError, match=r"scale off by \+2\.00%"):
         prove_backend(request.getfixturevalue(kind), backend)
-    assert not backend.is_proved
     assert backend.proof is None
+
+
+def test_the_proof_of_a_bare_network_is_none_of_a_bundle(bare: Model, bundle: Model) -> None:
+    """The same network, hence the same engine: proved against itself says nothing of a bundle's golden data."""
+    backend = Compiled(1.0)
+    assert prove_backend(bare, backend) is not None
+    assert bundle.golden_path is not None
+    golden = read_golden(bundle.golden_path)
+    root = bare.onnx_path.parent / "off"
+    off = write_bundle(root, SPEC, bare.onnx_path, golden=Golden(golden.inputs, 1.02 * golden.outputs))
+    with pytest.raises(GateError, match=r"scale off by -1\.96%"):
+        prove_backend(off, backend)
+
+
+@pytest.mark.parametrize("changed", [{"precision": "int8"}, {"output": {"kind": "metric", "metres_per_unit": 0.98}}])
+def test_a_looser_proof_or_one_in_other_units_does_not_count(
+    tmp_path: Path, bundle: Model, changed: dict[str, Any]
+) -> None:
+    assert bundle.golden_path is not None
+    other = parse_spec({"name": "net", "input": {"height": 8, "width": 8}, "output": {"kind": "metric"}, **changed})
+    golden = read_golden(bundle.golden_path)
+    lenient = write_bundle(tmp_path / "other", other, bundle.onnx_path, golden=golden)
+    backend = Compiled(1 / other.output.metres_per_unit if other.precision == "fp32" else 1.02)
+    assert prove_backend(lenient, backend) is not None
+    with pytest.raises(GateError, match=r"scale off by \+2\.0"):
+        prove_backend(bundle, backend)
+
+
+def test_a_bare_network_is_held_to_the_precision_of_its_graph(bare: Model) -> None:
+    claimed = Model(spec=bare.spec.model_copy(update={"precision": "int8"}), onnx_path=bare.onnx_path)
+    with pytest.raises(GateError, match=r"allowed 0\.10%"):
+        prove_backend(claimed, Compiled(1.02))
 
 
 def test_a_known_cause_is_named(bare: Model) -> None:

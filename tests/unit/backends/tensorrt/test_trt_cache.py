@@ -263,27 +263,27 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_proof_stays_with_its_plan(cache: EngineCache, folder: Path) -> None:
     engine = cache.get_or_build(PARTS, never)
-    assert not engine.is_proved
+    assert engine.proof is None
     engine.record_proof({"relative_error": 0.001})
-    assert engine.is_proved
+    assert engine.proof == {"relative_error": 0.001}
     assert cache.get_or_build(PARTS, never).record.gate == {"relative_error": 0.001}
-    assert cache.get_or_build(PARTS, built, rebuild=True).is_proved is False
+    assert cache.get_or_build(PARTS, built, rebuild=True).proof is None
 
 
 def test_the_proof_of_a_plan_that_was_replaced_meanwhile_is_not_recorded(cache: EngineCache, folder: Path) -> None:
     engine = cache.get_or_build(PARTS, never)
     cache.get_or_build(PARTS, lambda: built(b"newer"), rebuild=True)
     engine.record_proof({"relative_error": 0.001})
-    assert not cache.is_proved(key_of(PARTS))
+    assert cache.proof(key_of(PARTS)) is None
     cache.record_proof(key_of(PARTS), {"relative_error": 0.001})
-    assert cache.is_proved(key_of(PARTS))
-    assert not engine.is_proved
+    assert cache.proof(key_of(PARTS)) == {"relative_error": 0.001}
+    assert engine.proof is None
 
 
 def test_no_proof_of_what_is_not_there(cache: EngineCache, folder: Path) -> None:
     engine = cache.get_or_build(PARTS, never)
     (folder / "record.json").write_text("{")
-    assert not engine.is_proved
+    assert engine.proof is None
     with pytest.raises(EngineError, match=r"no proof can be recorded: .*record\.json is damaged"):
         engine.record_proof({})
     with pytest.raises(EngineError, match="no proof can be recorded: there is no engine at"):

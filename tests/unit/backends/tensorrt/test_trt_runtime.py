@@ -402,9 +402,9 @@ def test_proof_is_the_cache_s(open_it: Opener) -> None:
     backend, _ = open_it()
     with backend, backend.replica() as replica:
         assert isinstance(backend, ProvableBackend)
-        assert not replica.is_proved
+        assert replica.proof is None
         replica.record_proof({"frames": 2})
-        assert backend.is_proved
+        assert backend.proof == {"frames": 2}
         assert backend.gate_hint == ""
         assert backend._cached.plan == b""  # TensorRT has its own copy
         assert backend._cached.reports == [{"frames": 2}]
