@@ -240,9 +240,10 @@ class _Training:
 
 def _plan(recipe: TrainingRecipe, number: int, stage: Stage, data: Mapping[str, TrainingData]) -> StepPlan:
     parts = [data[name] for name in stage.data]
+    sizes = tuple(len(part.training) for part in parts)
     return StepPlan(
-        sizes=tuple(len(part.training) for part in parts),
-        per_epoch=tuple(part.source.per_epoch or len(part.training) for part in parts),
+        sizes=sizes,
+        per_epoch=tuple(min(part.source.per_epoch or size, size) for part, size in zip(parts, sizes, strict=True)),
         epochs=stage.epochs,
         batch_size=stage.batch_size,
         accumulate=stage.accumulate,

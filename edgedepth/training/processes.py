@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.distributed import get_world_size
 from torch.distributed.nn.functional import all_reduce
-from torch.nn import functional
 
 from edgedepth.extras import require
 from edgedepth.models.base import DepthNetwork
@@ -35,17 +34,30 @@ class _JointBatchNorm2d(nn.BatchNorm2d):
                 count = processes * x.numel() / x.shape[1]
                 self.running_mean.lerp_(mean, momentum)
                 self.running_var.lerp_(variance * count / (count - 1), momentum)
-        return functional.batch_norm(x, mean, variance, self.weight, self.bias, False, 0.0, self.eps)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul((self.bias - mean * scale).view(1, -1, 1, 1), x, scale.view(1, -1, 1, 1))
+
+
+class _JointBatchNormAct2d(_JointBatchNorm2d):
+    """timm's, which holds its activation."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated: Tensor = self.act(self.drop(super().forward(x)))
+        return activated
 
 
 def join_batch_norm(network: DepthNetwork, device: torch.device, processes: int) -> None:
     """Make the network's batch normalisations see the whole batch. Names of weights stay. One process: as it is."""
     if processes == 1:
         return
-    if device.type == "cpu":
-        for module in network.modules():
-            if type(module) is nn.BatchNorm2d:
-                module.__class__ = _JointBatchNorm2d
+    timm = require("timm.layers", "export")
+    if device.type != "cpu":
+        timm.convert_sync_batchnorm(network)  # torch's own does not know timm's normalisation with an activation
         return
-    # timm's, because it knows its own normalisation with an activation inside.
-    require("timm.layers", "export").convert_sync_batchnorm(network)
+    joint: dict[type, type] = {nn.BatchNorm2d: _JointBatchNorm2d, timm.BatchNormAct2d: _JointBatchNormAct2d}
+    for module in network.modules():
+        if type(module) in joint and module.affine:
+            module.__class__ = joint[type(module)]

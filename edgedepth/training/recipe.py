@@ -79,7 +79,7 @@ class DataSource(_Section):
     max_depth_m: Positive = 10.0
     """Depth outside of the two is not learnt from."""
     per_epoch: Count | None = None
-    """Samples drawn in each epoch, others in the next; None takes all."""
+    """Samples drawn in each epoch at most, others in the next; None takes all."""
     validation: Validation = Validation(fraction=0.1)
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgedepth.bundle.spec import InputSpec, OutputSpec
-from edgedepth.data import Entry, Listed, OrdinalPairs, Sample
+from edgedepth.data import Entry, Listed, OrdinalPairs, Sample, subset
 from edgedepth.data.base import DepthFacts
 from edgedepth.export.recipe import load_recipe
 from edgedepth.synthetic.render import Renderer
@@ -27,12 +27,18 @@ class Rooms(Listed[Entry]):
                  broken: tuple[int, ...] = (), has_depth: bool = True) -> None:  # fmt: skip
         entries = [Entry(f"room{number:03d}", f"scene{number}") for number in range(first, first + count)]
         super().__init__("rgbd", "rooms", entries, FACTS)
+        self.made: dict[int, Sample] = {}
         self.size, self.pairs, self.broken, self.has_depth = (width, height), pairs, broken, has_depth
 
     def load(self, entry: Entry) -> Sample:
         number = int(entry.id[4:])
         if number in self.broken:
             raise OSError(5, "broken on purpose", entry.id)
+        if number not in self.made:
+            self.made[number] = self.render(entry, number)
+        return self.made[number]
+
+    def render(self, entry: Entry, number: int) -> Sample:
         scene = default_scene(*self.size)
         angle = 25.0 * np.sin(2.4 * number)
         camera = replace(scene.camera, yaw_deg=float(angle), pitch_deg=4.0 * (number % 5), height_m=1.0 + 0.1 * number)
@@ -48,10 +54,11 @@ class Rooms(Listed[Entry]):
                       pairs=pairs)  # fmt: skip
 
 
-def rooms(count: int, **keys: Any) -> TrainingData:
-    """The same rooms to train and to validate on."""
+def rooms(count: int, *, times: int = 1, **keys: Any) -> TrainingData:
+    """The same rooms to train and to validate on. ``times``: so often they come in an epoch."""
     made = Rooms(count, **keys)
-    return TrainingData(DataSource(kind="rgbd", min_depth_m=0.1, max_depth_m=10.0), made, made)
+    source = DataSource(kind="rgbd", min_depth_m=0.1, max_depth_m=10.0)
+    return TrainingData(source, subset(made, [*range(count)] * times), made)
 
 
 def setup_of(model: str, **config: Any) -> ModelSetup:

@@ -30,15 +30,6 @@ def spawn(*command: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def one_thread():
-    """Sums over several threads are not ordered, and the processes here have one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def states(folder: Path) -> dict[str, torch.Tensor]:
     state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
     moments = {
@@ -57,9 +48,7 @@ def states(folder: Path) -> dict[str, torch.Tensor]:
         pytest.param("resunet", (3, 4, 6, 1), marks=pytest.mark.slow),
     ],
 )
-def test_killed_and_resumed_it_ends_with_the_same_bits(
-    network: str, kills: tuple[int, ...], tmp_path: Path, one_thread: None
-) -> None:
+def test_killed_and_resumed_it_ends_with_the_same_bits(network: str, kills: tuple[int, ...], tmp_path: Path) -> None:
     """SIGKILL within an epoch, after so many steps of the process; the step it was in was not saved."""
     torn = tmp_path / "torn"
     for number, steps in enumerate(kills):
@@ -78,7 +67,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
 
 
 @pytest.mark.parametrize("network", ["resunet"])
-def test_two_processes_are_one_with_the_whole_batch(network: str, tmp_path: Path, one_thread: None) -> None:
+def test_two_processes_are_one_with_the_whole_batch(network: str, tmp_path: Path) -> None:
     """Per process half the batch; batch statistics are joined, gradients averaged. Only the order of sums differs."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = spawn(*launcher, SCRIPT, tmp_path / "two", network)
