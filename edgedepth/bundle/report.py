@@ -37,15 +37,16 @@ class PrecisionRow(_Section):
     """Share of pixels with max(d / truth, truth / d) < 1.25."""
     rmse_m: Finite | None
     relative_error: Finite | None
-    """Mean |d - d_fp32| / |d_fp32|; the worst frame's. None, as the next three, where no pixel could be compared."""
+    """Mean |d - d_fp32| / max(|d_fp32|, 5 % of the frame's median); the worst frame's. None, as the next three, where
+    no pixel could be compared."""
     max_relative_error: Finite | None
-    """The worst pixel's, of those above 5 % of the frame's median."""
+    """The worst pixel's."""
     scale_ratio: Finite | None
     """Median over frames of each frame's median d / d_fp32."""
     scale_spread: Finite | None
     """Largest minus smallest of those."""
     nan_inf: int = Field(ge=0)
-    """Pixels that were a number in FP32 and are none here."""
+    """Pixels that are a number in FP32 and none here, and the reverse."""
     size_mb: Finite
     latency_ms_p50: Finite
     latency_ms_p95: Finite

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -34,10 +34,11 @@ __all__ = [
     "measure_backend",
     "probe_images",
     "prove_backend",
+    "relative_differences",
 ]
 
-# Values this much smaller than the frame's median are left out of ratios, which they would dominate.
 NEGLIGIBLE = 0.05
+"""Of a frame's median: smaller values have no ratios, and their differences are relative to this."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,11 @@ class GateReport:
     Attributes:
         backend: its name.
         frames: how many golden frames were run.
-        relative_error: mean of |found - expected| / |expected| over all pixels; the worst frame's.
-        max_relative_error: the worst pixel's, of those not negligible beside their frame's median.
+        relative_error: mean of ``relative_differences`` over all pixels; the worst frame's.
+        max_relative_error: the worst pixel's.
         scale_ratio: median over the frames of each frame's median found / expected; 1 is right.
         scale_spread: largest minus smallest of those per-frame ratios: what would flicker in a video.
-        invalid_pixels: NaN and infinities where a number was expected.
+        invalid_pixels: NaN and infinities where a number was expected, and the reverse.
         tolerance: what was allowed.
     """
 
@@ -128,13 +129,14 @@ def measure_backend(
         with np.errstate(invalid="ignore"):  # NaN and infinity are what is being looked for
             known = np.isfinite(expected)
             good = known & np.isfinite(found)
-            invalid += int(np.count_nonzero(known & ~good))
+            invalid += int(np.count_nonzero(known != np.isfinite(found)))
+            if good.any():
+                relative = relative_differences(expected, found)[good]
+                errors.append(float(np.mean(relative)))
+                worst.append(float(np.max(relative)))
             size = np.abs(expected)
             solid = good & (size > NEGLIGIBLE * np.median(size[known])) if known.any() else good
             if solid.any():
-                relative = np.abs(found[solid] - expected[solid]) / size[solid]
-                errors.append(float(np.mean(relative)))
-                worst.append(float(np.max(relative)))
                 ratios.append(float(np.median(found[solid] / expected[solid])))
     return GateReport(
         backend=backend.name,
@@ -146,6 +148,23 @@ def measure_backend(
         invalid_pixels=invalid,
         tolerance=tolerance or TOLERANCES[spec.precision],
     )
+
+
+def relative_differences(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
+    """|found - expected| / max(|expected|, 5 % of the frame's median |expected|), pixel by pixel.
+
+    A network whose output crosses zero (disparity of the sky) has pixels that no finite precision gets right in
+    relative terms; a difference that is large beside the frame is still one. Not a number where either is none.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        wanted = np.asarray(expected, dtype=np.float64)
+        size, gap = np.abs(wanted), np.abs(np.asarray(found, dtype=np.float64) - wanted)
+        known = size[np.isfinite(size)]
+        scale = np.maximum(size, NEGLIGIBLE * float(np.median(known)) if known.size else 0.0)
+        # An all-zero frame has no scale; any difference is then infinitely large.
+        relative: NDArray[np.float64] = np.where(gap == 0, 0.0, gap / scale)
+    relative[~np.isfinite(wanted) | ~np.isfinite(gap)] = np.nan
+    return relative
 
 
 def check_backend(spec: ModelSpec, golden: Golden, backend: Backend, tolerance: Tolerance | None = None) -> GateReport:

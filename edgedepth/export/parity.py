@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgedepth.backends import BackendOptions, open_backend
-from edgedepth.depth.gate import NEGLIGIBLE
+from edgedepth.depth.gate import relative_differences
 from edgedepth.errors import ExportError, ParityError
 
 __all__ = ["Difference", "Parity", "check_parity", "compare_arrays", "onnx_answers"]
@@ -23,8 +23,7 @@ Kind = Literal["max", "mean"]
 class Difference:
     """How far ``found`` is from ``expected``, over one frame.
 
-    Relative differences are |found - expected| / max(|expected|, 5 % of the frame's median |expected|): a network whose
-    output crosses zero has pixels that no finite precision gets right in relative terms, and that nobody needs.
+    Relative differences are those of ``relative_differences``, as the gate's.
 
     Attributes:
         name: of the output.
@@ -87,14 +86,7 @@ def compare_arrays(name: str, expected: ArrayLike, found: ArrayLike) -> Differen
     both = known & good
     # Where both are none, equal NaNs and equal infinities are agreement.
     lost, gained = int(np.count_nonzero(known & ~good)), int(np.count_nonzero(good & ~known))
-    relative = np.zeros(want.shape)
-    size = np.abs(want[known])
-    if size.size:
-        floor = NEGLIGIBLE * float(np.median(size))
-        scale = np.maximum(np.abs(want[both]), floor)
-        gap = np.abs(have[both] - want[both])
-        # An all-zero frame has no scale; any difference is then infinitely large.
-        relative[both] = np.divide(gap, scale, out=np.where(gap > 0, np.inf, 0.0), where=scale > 0)
+    relative = np.nan_to_num(relative_differences(want, have), nan=0.0, posinf=np.inf)
     mean = float(relative[both].mean()) if both.any() else float("nan")
     relative[known != good] = np.inf
     index = np.unravel_index(int(np.argmax(relative)), want.shape)

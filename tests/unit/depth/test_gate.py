@@ -89,6 +89,30 @@ def test_nothing_but_nan_is_refused(golden: Golden) -> None:
         check_backend(gate_spec(), golden, backend(golden, lambda depth, i: depth * np.float32(np.nan)), LOOSE)
 
 
+def test_numbers_where_the_original_has_none_are_refused(golden: Golden) -> None:
+    outputs = golden.outputs.copy()
+    outputs[:, 0, 0, 0, :2] = np.nan
+    partly = Golden(golden.inputs, outputs)
+    assert check_backend(gate_spec(), partly, backend(partly, lambda depth, i: depth)).invalid_pixels == 0
+    with pytest.raises(BackendError, match="6 NaN or infinite pixels"):
+        check_backend(gate_spec(), partly, backend(golden, lambda depth, i: depth), LOOSE)
+
+
+def test_far_too_much_where_next_to_nothing_is_right_is_refused(golden: Golden) -> None:
+    """Disparity of the sky: nothing to divide by, and still no place for any number."""
+    outputs = golden.outputs.copy()
+    outputs[:, 0, 0, :2] = 1e-6
+    sky = Golden(golden.inputs, outputs)
+
+    def bright(depth: np.ndarray, i: int) -> np.ndarray:
+        depth[0, 0, :2] = 3.0
+        return depth
+
+    assert check_backend(gate_spec(), sky, backend(sky, lambda depth, i: depth * np.float32(1.0005))).failures == ()
+    with pytest.raises(BackendError, match="relative error"):
+        check_backend(gate_spec(), sky, backend(sky, bright))
+
+
 def test_quantised_outputs_are_compared_in_units(golden: Golden) -> None:
     spec = gate_spec(output={"metres_per_unit": 0.02, "zero_point": 5}, precision="int8")
     quantised = backend(golden, lambda depth, i: np.round(depth / 0.02 + 5).astype(np.uint8), np.dtype(np.uint8))
