@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -63,7 +63,8 @@ def parse_document(data: Any, schema: type[Schema], *, where: str, error: type[I
     except ValidationError as cause:
         problems = cause.errors(include_url=False)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        first = problems[0]
+        # A key that is misspelt is missing as well: the spelling explains it.
+        first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
         text = _explain(schema, first["type"], first["loc"], first["msg"], first["input"])
         raise error(f"{where}: {text}{more}") from None
 
@@ -91,21 +92,36 @@ def _show(value: Any) -> str:
 
 def _nearest(schema: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     """A hint for an unknown key: the closest name in its own section, else the same name in another section."""
-    sections = _sections(schema, ())
     *parent, key = map(str, loc)
-    here = sections.get(tuple(parent), ())
-    for section, names, cutoff in [(tuple(parent), here, 0.6), *((s, n, 0.85) for s, n in sections.items())]:
+    here = _keys_at(schema, parent)
+    elsewhere = ((section, names, 0.85) for section, names in _sections(schema, ()).items())
+    for section, names, cutoff in ((tuple(parent), here, 0.6), *elsewhere):
         close = difflib.get_close_matches(key, names, n=1, cutoff=cutoff)
         if close:
             return f"did you mean {'.'.join((*section, close[0]))}?"
     return f"valid keys here: {', '.join(here)}"
 
 
+def _keys_at(schema: type[BaseModel], path: Sequence[str]) -> tuple[str, ...]:
+    """The keys of the section at ``path``, in which numbers of a list and names of a mapping stand as well."""
+    models: list[type[BaseModel]] = [schema]
+    for part in path:
+        fields = (model.model_fields[part] for model in models if part in model.model_fields)
+        models = [inner for info in fields for inner in _models_in(info.annotation)] or models
+    return tuple(name for model in models for name in model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The schemas in an annotation such as ``Section | None`` or ``dict[str, Section]``."""
+    # Python 3.10 takes dict[str, int] for a type.
+    if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+
+
 def _sections(schema: type[BaseModel], prefix: tuple[str, ...]) -> dict[tuple[str, ...], tuple[str, ...]]:
     found: dict[tuple[str, ...], tuple[str, ...]] = {prefix: tuple(schema.model_fields)}
     for name, info in schema.model_fields.items():
-        options = (info.annotation, *getattr(info.annotation, "__args__", ()))
-        for option in options:
-            if isinstance(option, type) and issubclass(option, BaseModel):
-                found |= _sections(option, (*prefix, name))
+        for model in _models_in(info.annotation):
+            found |= _sections(model, (*prefix, name))
     return found
