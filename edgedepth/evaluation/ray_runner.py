@@ -29,7 +29,8 @@ from edgedepth.extras import require
 __all__ = ["evaluate_with_ray"]
 
 FRAMES_PER_TASK = 16
-"""Consecutive frames of one task: what is done again when a worker dies."""
+"""What is done again, at most, when a worker dies."""
+_TASKS_PER_WORKER = 4
 
 
 def evaluate_with_ray(
@@ -40,7 +41,7 @@ def evaluate_with_ray(
     *,
     address: str | None = None,
     workers: int | None = None,
-    frames_per_task: int = FRAMES_PER_TASK,
+    frames_per_task: int | None = None,
     limit: int | None = None,
     strict: bool = False,
     seed: int = 0,
@@ -55,7 +56,7 @@ def evaluate_with_ray(
         dataset, protocol, alignment, limit, strict, seed, info: as ``evaluate``.
         address: of a Ray cluster (``auto``, ``ray://host:10001``); None = one on this machine for this call.
         workers: how many networks run at once; None = one per CPU of the cluster.
-        frames_per_task: see FRAMES_PER_TASK.
+        frames_per_task: consecutive frames of one task; None = FRAMES_PER_TASK, less where there is not work for all.
         progress: called with what is being done and the fraction of it.
 
     Raises:
@@ -71,15 +72,16 @@ def evaluate_with_ray(
         check_request(estimator, rules, align)
         said = info or describe_estimator(estimator)
     count = sample_count(dataset, limit)
-    tasks = [(start, min(start + frames_per_task, count)) for start in range(0, count, frames_per_task)]
     outcomes: list[Outcome] = []
     with _cluster(ray, address):
-        pool = min(workers or max(1, int(ray.cluster_resources().get("CPU", 1))), len(tasks))
+        wanted = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        step = frames_per_task or max(1, min(FRAMES_PER_TASK, count // (_TASKS_PER_WORKER * wanted)))
+        tasks = [(start, min(start + step, count)) for start in range(0, count, step)]
+        pool = min(wanted, len(tasks))
         ray_data.DataContext.get_current().enable_progress_bars = False
         rows = ray_data.from_items([{"start": a, "stop": b} for a, b in tasks], override_num_blocks=len(tasks))
         scored = rows.map_batches(
-            _Worker,
-            fn_constructor_args=(open_estimator, dataset, rules, align, strict),
+            _worker(open_estimator, dataset, rules, align, strict),
             batch_size=1,
             compute=ray_data.ActorPoolStrategy(size=pool),
             num_cpus=1,
@@ -95,33 +97,29 @@ def evaluate_with_ray(
     return summarise(outcomes, said, dataset, rules, align, seed=seed)
 
 
-class _Worker:
-    """What Ray keeps in each worker process."""
+def _worker(
+    open_estimator: Callable[[], FrameEstimator],
+    dataset: Dataset,
+    protocol: Protocol,
+    alignment: Alignment,
+    strict: bool,
+) -> type:
+    """What Ray keeps in each worker process. The class carries its arguments, so a worker can always be made anew."""
 
-    def __init__(
-        self,
-        open_estimator: Callable[[], FrameEstimator],
-        dataset: Dataset,
-        protocol: Protocol,
-        alignment: Alignment,
-        strict: bool,
-    ) -> None:
-        self._estimator = open_estimator()
-        self._dataset, self._protocol, self._alignment, self._strict = dataset, protocol, alignment, strict
+    class Worker:
+        def __init__(self) -> None:
+            self.estimator = open_estimator()
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One row in, one out: the pickled outcomes of its frames, or the error that ended them."""
-        start, stop = int(batch["start"][0]), int(batch["stop"][0])
-        frames = range(start, stop)
-        try:
-            found: Any = list(
-                score_range(
-                    self._estimator, self._dataset, self._protocol, self._alignment, frames, strict=self._strict
-                )
-            )
-        except EdgeDepthError as error:  # else Ray would wrap it, and its message with it
-            found = error
-        return {"outcomes": np.array([pickle.dumps(found)], dtype=object)}
+        def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+            """One row in, one out: the pickled outcomes of its frames, or the error that ended them."""
+            frames = range(int(batch["start"][0]), int(batch["stop"][0]))
+            try:
+                found: Any = list(score_range(self.estimator, dataset, protocol, alignment, frames, strict=strict))
+            except EdgeDepthError as error:  # else Ray would wrap it, and its message with it
+                found = error
+            return {"outcomes": np.array([pickle.dumps(found)], dtype=object)}
+
+    return Worker
 
 
 def _unpacked(blob: bytes) -> list[Outcome]:
@@ -138,8 +136,9 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if address is None:  # ours: no statistics are sent to anybody from it
+    if address is None:  # ours: it sends statistics to nobody, and its own log stays in its files
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

@@ -95,6 +95,29 @@ def test_without_a_model_it_is_the_sensor_s_own_depth(edgedepth: Call, tmp_path:
     assert report["mean"]["tae_percent"] > 0
 
 
+def test_a_checkpoint_with_its_recipe(edgedepth: Call, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    manifest = write_rooms(tmp_path, 1)
+    ended = edgedepth("evaluate", "--recipe", "fastdepth", "--allow-untrained", "--data", manifest, "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["estimator"]["name"] == "fastdepth on torch:cpu"
+    ended = edgedepth("evaluate", "--recipe", "fastdepth", "--checkpoint", tmp_path / "none.pth", "--data", manifest)
+    assert ended.code == 2
+    assert "none.pth" in ended.err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own defaults' names
+def test_over_ray(edgedepth: Call, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra scale (ray[data])")
+    manifest = write_rooms(tmp_path, 4)
+    plain, spread = (
+        edgedepth("evaluate", net(tmp_path), "--data", manifest, "--json", *more) for more in ([], ["--ray"])
+    )
+    assert spread.code == 0, spread.err
+    assert json.loads(spread.out)["frames"] == json.loads(plain.out)["frames"]
+
+
 def test_other_kinds_of_data_and_protocols(edgedepth: Call, tmp_path: Path) -> None:
     (tmp_path / "kitti").mkdir()
     write_kitti(tmp_path / "kitti")

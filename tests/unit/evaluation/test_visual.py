@@ -118,3 +118,22 @@ def test_only_formats_that_are_known(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.png or \.svg, found .*x\.bmp"):
         save_figure(make_figure(1, 1), tmp_path / "x.bmp")
     assert io.BytesIO(encode_figure(make_figure(1, 1))).read(4) == b"\x89PNG"
+
+
+def test_a_rerun_recording_has_camera_image_and_both_depths(tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason="needs the extra rerun")
+    from edgedepth.evaluation.plots import Example
+    from edgedepth.evaluation.report import FrameRecord
+    from edgedepth.evaluation.rerun_log import write_examples
+
+    camera = Intrinsics(80, 60, 70, 70, 39.5, 29.5)
+    image = np.zeros((60, 80, 3), np.uint8)
+    record = FrameRecord(id="room", group="g", absrel=0.1)
+    out = tmp_path / "worst.rrd"
+    write_examples(out, [Example(record, image, DepthMap(RAMP, DepthKind.METRIC, camera), RAMP)])
+    data = out.read_bytes()
+    assert data.startswith(b"RRF")
+    for part in (b"found/camera/depth", b"truth/camera/image", b"Pinhole"):
+        assert part in data
+    with pytest.raises(InputError, match="metric depth"):
+        write_examples(out, [Example(record, image, DepthMap(RAMP, DepthKind.ORDINAL))])
