@@ -26,6 +26,7 @@ __all__ = [
     "copy_network",
     "file_sha256",
     "load_model",
+    "network_sha256",
     "write_bundle",
 ]
 
@@ -174,6 +175,22 @@ def copy_network(onnx_path: Path, folder: Path) -> None:
     for name in weights:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(onnx_path.parent / name, folder / name)
+
+
+def network_sha256(onnx_path: Path) -> str:
+    """SHA-256, hex, of a network: of the file, and when there are any, of its external weights too.
+
+    Raises:
+        BundleError: the file, or weights it refers to, are missing or not whole.
+    """
+    weights = external_files(onnx_path)
+    own = file_sha256(onnx_path)
+    if not weights:
+        return own
+    total = hashlib.sha256(bytes.fromhex(own))
+    for name in sorted(weights):
+        total.update(name.encode() + b"\0" + bytes.fromhex(file_sha256(onnx_path.parent / name)))
+    return total.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -11,14 +11,12 @@ from edgedepth.backends.base import EngineOptions
 from edgedepth.backends.tensorrt.flavour import Flavour
 from edgedepth.backends.tensorrt.gpu import GpuDevice
 from edgedepth.bundle.onnxfacts import OnnxFacts
-from edgedepth.bundle.onnxfile import external_files
+from edgedepth.bundle.store import network_sha256
 
-__all__ = ["CACHE_FORMAT", "difference", "engine_parts", "key_of", "onnx_sha256"]
+__all__ = ["CACHE_FORMAT", "difference", "engine_parts", "key_of"]
 
 CACHE_FORMAT = 1
 """Goes up when what this package asks of the builder changes, so that older engines are built again."""
-
-_CHUNK = 1 << 20
 
 
 def engine_parts(
@@ -45,7 +43,7 @@ def engine_parts(
     """
     return {
         "format": CACHE_FORMAT,
-        "onnx_sha256": onnx_sha256(onnx_path),
+        "onnx_sha256": network_sha256(onnx_path),
         "precision": facts.precision,
         "inputs": {tensor.name: [tensor.dtype, *tensor.shape] for tensor in facts.inputs},
         "tensorrt": flavour.version,
@@ -73,24 +71,3 @@ def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     """The parts that differ, in words: ``"tensorrt 10.3.0 (here 10.13.3)"``; empty when none does."""
     names = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
     return ", ".join(f"{name} {found.get(name)} (here {wanted.get(name)})" for name in names)
-
-
-def onnx_sha256(onnx_path: Path) -> str:
-    """SHA-256, in hexadecimal, of a network: of the file, and when there are any, of its external weights too.
-
-    Raises:
-        BundleError: the file, or weights it refers to, are missing or not whole.
-    """
-    total = hashlib.sha256(_digest(onnx_path))
-    names = external_files(onnx_path)
-    for name in sorted(names):
-        total.update(name.encode() + b"\0" + _digest(onnx_path.parent / name))
-    return total.hexdigest() if names else _digest(onnx_path).hex()
-
-
-def _digest(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.digest()

@@ -17,7 +17,7 @@ from edgedepth.backends.base import BackendOptions, EngineOptions
 from edgedepth.backends.tensorrt.engine import engine_for
 from edgedepth.backends.tensorrt.flavour import Flavour, flavour_of, load_tensorrt
 from edgedepth.backends.tensorrt.gpu import GpuDevice
-from edgedepth.backends.tensorrt.key import onnx_sha256
+from edgedepth.bundle.store import network_sha256
 from edgedepth.device import DeviceInfo
 from edgedepth.errors import EngineError
 
@@ -64,7 +64,7 @@ def test_the_record_says_in_clear_what_the_engine_depends_on(tmp_path: Path, opt
     parts = engine_for(path, options, flavour=flavour, device=ORIN).record.parts
     assert parts == {
         "format": 1,
-        "onnx_sha256": onnx_sha256(path),
+        "onnx_sha256": network_sha256(path),
         "precision": "fp16",
         "inputs": {"image": ["float16", 1, 3, 16, 16]},
         "tensorrt": "10.3.0",
@@ -117,11 +117,11 @@ def test_whatever_an_engine_depends_on_gives_another_engine(
 
 def test_weights_kept_outside_the_file_are_part_of_the_key(tmp_path: Path) -> None:
     path = write_network(tmp_path / "m.onnx", external="m.weights")
-    before = onnx_sha256(path)
+    before = network_sha256(path)
     weights = bytearray((tmp_path / "m.weights").read_bytes())
     weights[0] ^= 1
     (tmp_path / "m.weights").write_bytes(weights)
-    assert onnx_sha256(path) != before
+    assert network_sha256(path) != before
 
 
 def test_an_engine_that_is_not_right_is_built_again_and_the_reason_told(
