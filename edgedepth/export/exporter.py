@@ -9,10 +9,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edgedepth import __version__
-from edgedepth.bundle import Model, ModelSpec, PrecisionReport, PrecisionRow, write_bundle
+from edgedepth.bundle import Model, ModelSpec, PrecisionReport, write_bundle
 from edgedepth.bundle.spec import Precision
 from edgedepth.calibration.int8_set import check_image_set, load_image_set, network_feeds
-from edgedepth.depth.gate import TOLERANCES
 from edgedepth.device import describe_device, package_version
 from edgedepth.errors import BudgetError, CalibrationSetError, ExportError, OutputError
 from edgedepth.export.fp16 import Fp16Method
@@ -73,7 +72,7 @@ def export_bundle(
         OutputError: ``output`` exists or cannot be written.
         CalibrationSetError: INT8 without a fit image set.
         ExportError, ParityError: a graph cannot be made or is wrong.
-        BudgetError: INT8 costs too much accuracy or brings no speed, and ``keep`` is not set.
+        BudgetError: the precision costs too much accuracy, or INT8 brings no speed, and ``keep`` is not set.
     """
     precision = options.precision or source.notes.default
     check_request(output, replace(options, precision=precision))
@@ -86,7 +85,8 @@ def export_bundle(
         progress("reading the image set", None)
         image_set = load_image_set(options.calibration_set)
         if precision == "int8":
-            check_image_set(image_set)
+            for advice in check_image_set(image_set):
+                progress(advice, None)
     frames = proof_frames(image_set)
     feeds = list(network_feeds(source.spec.input, frames.evaluated[:4]))
     with tempfile.TemporaryDirectory(prefix="edgedepth-export-") as folder:
@@ -107,7 +107,7 @@ def export_bundle(
             int8 = search_int8(fp32, path, source.spec, image_set, keep=options.keep, progress=progress)
             graphs["int8"] = (_as(source.spec, "int8"), path)
         measured = measure_precisions(graphs, frames, backend=options.backend, progress=progress)
-        faults = _faults(measured.rows, precision, int8)
+        faults = _faults(measured, precision, int8)
         if faults and not options.keep:
             raise BudgetError(f"{source.spec.name} in {precision}: {'; '.join(faults)}; --keep writes it all the same")
         report = _report(measured, frames, kept, int8, precision, faults)
@@ -144,20 +144,16 @@ def _as(spec: ModelSpec, precision: Precision) -> ModelSpec:
     return spec.model_copy(update={"precision": precision})
 
 
-def _faults(rows: tuple[PrecisionRow, ...], precision: Precision, int8: Int8Result | None) -> list[str]:
-    """What speaks against shipping the precision, in words."""
-    row = next(row for row in rows if row.precision == precision)
-    if row.nan_inf:
-        raise ExportError(f"{row.nan_inf} pixels became NaN or infinite in {precision}; use --fp32 and report this")
-    allowed = TOLERANCES[precision]
-    faults = []
-    if row.relative_error is None or row.relative_error > allowed.relative_error:
-        faults.append(f"differs from FP32 by {row.relative_error:.2%} (allowed {allowed.relative_error:.2%})")
-    if row.scale_ratio is not None and abs(row.scale_ratio - 1) > allowed.scale:
-        faults.append(f"its scale is off by {row.scale_ratio - 1:+.2%} (allowed {allowed.scale:.2%})")
+def _faults(measured: Measured, precision: Precision, int8: Int8Result | None) -> list[str]:
+    """What speaks against shipping the precision, in words: what a device's gate would refuse is not written."""
+    gate = measured.gates[precision]
+    if gate.invalid_pixels:
+        raise ExportError(f"{'; '.join(gate.failures)} in {precision}; use --fp32 and report this")
+    faults = list(gate.failures)
     if int8 is not None:
         faults += int8.faults
-        others = [other for other in rows if other.precision != "int8"]
+        row = next(row for row in measured.rows if row.precision == precision)
+        others = [other for other in measured.rows if other.precision != "int8"]
         fastest = min(others, key=lambda other: other.latency_ms_p50)
         if row.latency_ms_p50 >= fastest.latency_ms_p50:
             faults.append(
@@ -188,7 +184,7 @@ def _report(
         kept_fp32=kept,
         not_quantized=int8.excluded if int8 else (),
         calibration=int8.calibration if int8 else None,
-        verdict=f"kept on request although it {'; '.join(faults)}" if faults else passed,
+        verdict=f"kept on request in spite of: {'; '.join(faults)}" if faults else passed,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
@@ -14,7 +14,7 @@ from edgedepth.backends import Backend, BackendOptions, open_backend
 from edgedepth.bundle import Golden, ModelSpec, PrecisionRow
 from edgedepth.bundle.spec import Precision
 from edgedepth.calibration.int8_set import network_feeds
-from edgedepth.depth import DepthEstimator, answers, measure_backend
+from edgedepth.depth import DepthEstimator, GateReport, answers, measure_backend
 from edgedepth.evaluation.frames import score_estimator, scored_range_m
 from edgedepth.export.frames import GOLDEN_FRAMES, ProofFrames
 from edgedepth.types import DepthKind
@@ -24,13 +24,22 @@ __all__ = ["Measured", "measure_precisions"]
 TIMED_S = 1.0
 """How long each precision is timed, RUNS to MOST_RUNS runs; they take turns, so that what disturbs one disturbs all."""
 RUNS, MOST_RUNS = 10, 300
+REFERENCE = "onnxruntime:cpu"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows in the order they were made, what ran them, and the FP32 answers a bundle keeps."""
+    """What every precision costs.
+
+    Attributes:
+        rows: in the order they were made.
+        gates: the gate's verdict on each, over all evaluated frames.
+        backend: what ran them.
+        golden: the FP32 answers a bundle keeps.
+    """
 
     rows: tuple[PrecisionRow, ...]
+    gates: Mapping[Precision, GateReport]
     backend: str
     golden: Golden
 
@@ -44,6 +53,9 @@ def measure_precisions(
 ) -> Measured:
     """Run every graph on every evaluated frame. ``graphs`` holds ``"fp32"``, against which the others are measured.
 
+    Its own answers are onnxruntime's on the CPU, whatever ``backend`` measures: a library that compiles the network
+    wrongly must not write the reference it is held to, on this device and on all others.
+
     Raises:
         BackendError, BackendUnavailable: as ``open_backend``.
     """
@@ -54,15 +66,27 @@ def measure_precisions(
         }
         fp32_spec = graphs["fp32"][0]
         inputs = np.stack(list(network_feeds(fp32_spec.input, frames.evaluated)))
-        reference = Golden(inputs, answers(fp32_spec, loaded["fp32"], inputs))
+        with _reference(loaded["fp32"], graphs["fp32"][1]) as trusted:
+            reference = Golden(inputs, answers(fp32_spec, trusted, inputs))
         latencies = _latencies(fp32_spec, loaded, reference, progress)
-        rows = []
+        rows, gates = [], {}
         for index, (precision, opened) in enumerate(loaded.items()):
             progress(f"measuring {precision}", index / len(loaded))
             spec, path = graphs[precision]
-            rows.append(_row(spec, opened, reference, frames, path.stat().st_size, latencies[precision]))
+            gates[precision] = measure_backend(spec, reference, opened)
+            size_bytes = path.stat().st_size
+            rows.append(_row(spec, opened, gates[precision], frames, size_bytes, latencies[precision]))
         golden = Golden(reference.inputs[:GOLDEN_FRAMES], reference.outputs[:GOLDEN_FRAMES])
-        return Measured(tuple(rows), loaded["fp32"].name, golden)
+        return Measured(tuple(rows), gates, loaded["fp32"].name, golden)
+
+
+@contextmanager
+def _reference(fp32: Backend, path: Path) -> Iterator[Backend]:
+    if fp32.name == REFERENCE:
+        yield fp32
+        return
+    with open_backend(path, name=REFERENCE) as backend:
+        yield backend
 
 
 def _latencies(
@@ -87,9 +111,8 @@ def _latencies(
 
 
 def _row(
-    spec: ModelSpec, backend: Backend, reference: Golden, frames: ProofFrames, size_bytes: int, times_ms: list[float]
+    spec: ModelSpec, backend: Backend, gate: GateReport, frames: ProofFrames, size_bytes: int, times_ms: list[float]
 ) -> PrecisionRow:
-    gate = measure_backend(spec, reference, backend)
     scores = None
     if frames.frame_set.truth != "fp32" and spec.output.kind is DepthKind.METRIC and spec.provenance.trained:
         low, high = scored_range_m(spec.output)

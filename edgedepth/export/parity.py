@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +15,10 @@ from edgedepth.backends import BackendOptions, open_backend
 from edgedepth.depth.gate import relative_differences
 from edgedepth.errors import ExportError, ParityError
 
-__all__ = ["Difference", "Parity", "check_parity", "compare_arrays", "onnx_answers"]
+__all__ = ["Difference", "Parity", "check_parity", "compare_arrays"]
 
 Kind = Literal["max", "mean"]
+Answers = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -94,28 +96,23 @@ def compare_arrays(name: str, expected: ArrayLike, found: ArrayLike) -> Differen
     return Difference(name, float(relative[worst]), mean, worst, float(want[worst]), float(have[worst]), lost, gained)
 
 
-def onnx_answers(onnx_path: Path) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """A function that runs a graph with one input and one output: a reference for ``check_parity``.
-
-    Raises:
-        ExportError: it has more than one of either. BackendError: it cannot be loaded.
-    """
-    backend = open_backend(onnx_path)
-    if len(backend.inputs) != 1 or len(backend.outputs) != 1:
-        raise ExportError(
-            f"{onnx_path.name} has {len(backend.inputs)} inputs and {len(backend.outputs)} outputs; "
-            "a depth network has one of each"
-        )
-    image, depth = backend.inputs[0].name, backend.outputs[0].name
-
-    def answer(feed: NDArray[Any]) -> NDArray[Any]:
-        return np.array(backend.run({image: feed})[depth])
-
-    return answer
+@contextmanager
+def _answers(reference: Answers | Path) -> Iterator[Answers]:
+    if not isinstance(reference, Path):
+        yield reference
+        return
+    with open_backend(reference) as backend:
+        if len(backend.inputs) != 1 or len(backend.outputs) != 1:
+            raise ExportError(
+                f"{reference.name} has {len(backend.inputs)} inputs and {len(backend.outputs)} outputs; "
+                "a depth network has one of each"
+            )
+        image, depth = backend.inputs[0].name, backend.outputs[0].name
+        yield lambda feed: backend.run({image: feed})[depth]
 
 
 def check_parity(
-    reference: Callable[[NDArray[Any]], NDArray[Any]],
+    reference: Answers | Path,
     onnx_path: Path,
     feeds: Sequence[NDArray[Any]],
     *,
@@ -126,7 +123,7 @@ def check_parity(
     """Run the graph and the reference on every feed and refuse the graph when any frame is beyond ``tolerance``.
 
     Args:
-        reference: gives the right answer to one input tensor, such as the torch network.
+        reference: gives the right answer to one input tensor, such as the torch network; or the graph that does.
         feeds: input tensors, batch included; at least one.
         tolerance: largest relative difference, a fraction. ``kind``: of the worst pixel (``max``) or of the frame's
             mean (``mean``).
@@ -134,13 +131,14 @@ def check_parity(
 
     Raises:
         ParityError: says which output and frame, where, what was expected and found, and by how much.
-        ExportError: no feeds. BackendError: the graph cannot be loaded or run.
+        ExportError: no feeds, or a reference with further inputs or outputs. BackendError: a graph cannot be loaded
+            or run.
     """
     if not len(feeds):
         raise ExportError("nothing to compare the graph on; give at least one input tensor")
-    with open_backend(onnx_path, BackendOptions(), name=backend) as opened:
+    with _answers(reference) as answer, open_backend(onnx_path, BackendOptions(), name=backend) as opened:
         image, depth = opened.inputs[0].name, opened.outputs[0].name
-        frames = tuple(compare_arrays(depth, reference(feed), opened.run({image: feed})[depth]) for feed in feeds)
+        frames = tuple(compare_arrays(depth, answer(feed), opened.run({image: feed})[depth]) for feed in feeds)
         runner = opened.name
     parity = Parity(frames, kind, tolerance)
     worst = frames[parity.worst]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -14,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.bundle import License, Model, ModelSpec, Provenance
+from edgedepth.bundle.onnxfacts import read_facts
+from edgedepth.bundle.store import network_sha256
 from edgedepth.errors import InputError, RecipeError
 from edgedepth.export.fp16 import Fp16Method, convert_fp16, export_fp16
 from edgedepth.export.onnx_export import OPSET, export_onnx
-from edgedepth.export.parity import check_parity, onnx_answers
+from edgedepth.export.parity import check_parity
 from edgedepth.export.recipe import PrecisionNotes, Recipe
 from edgedepth.export.simplify import simplify
 
@@ -110,8 +111,7 @@ class NetworkSource(ExportSource):
         else:
             size = self.spec.input.height, self.spec.input.width
             kept = export_fp16(self.network, *size, path, feeds=feeds, fp32_onnx=fp32, keep_fp32=keep_fp32).kept_fp32
-            simplify(path)
-        check_parity(onnx_answers(fp32), path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
+        check_parity(fp32, path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
         return kept
 
     def _answer(self, feed: Array) -> Array:
@@ -133,16 +133,18 @@ class GraphSource(ExportSource):
         """A bundle, or a bare ``.onnx`` with its spec.
 
         Raises:
-            InputError: it is not FP32: what a lower precision lost cannot be had back.
+            InputError: spec or graph is not FP32: what a lower precision lost cannot be had back.
         """
         spec = model.spec
-        if spec.precision != "fp32":
+        # A hand-written spec says FP32 by saying nothing.
+        found = read_facts(model.onnx_path).precision if spec.precision == "fp32" else spec.precision
+        if found != "fp32":
             raise InputError(
-                f"{model.root or model.onnx_path} is {spec.precision}; export starts from the FP32 network, "
+                f"{model.root or model.onnx_path} is {found}; export starts from the FP32 network, "
                 "so give that bundle or .onnx"
             )
         if spec.provenance.checkpoint_sha256 is None:
-            digest = hashlib.sha256(model.onnx_path.read_bytes()).hexdigest()
+            digest = network_sha256(model.onnx_path)
             provenance = spec.provenance.model_copy(update={"checkpoint_sha256": digest})
             spec = spec.model_copy(update={"provenance": provenance})
         return cls(spec.model_copy(update={"files": {}}), PrecisionNotes(), model.onnx_path)
@@ -151,7 +153,7 @@ class GraphSource(ExportSource):
         """See ExportSource."""
         shutil.copyfile(self.onnx_path, path)
         simplify(path, folder=self.onnx_path.parent)
-        check_parity(onnx_answers(self.onnx_path), path, feeds, tolerance=self.notes.onnx_tolerance)
+        check_parity(self.onnx_path, path, feeds, tolerance=self.notes.onnx_tolerance)
 
     def write_fp16(
         self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
@@ -160,5 +162,5 @@ class GraphSource(ExportSource):
         kept = convert_fp16(
             fp32, path, feeds=feeds, method="autocast" if method == "autocast" else "graph", keep_fp32=keep_fp32
         ).kept_fp32
-        check_parity(onnx_answers(fp32), path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
+        check_parity(fp32, path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
         return kept

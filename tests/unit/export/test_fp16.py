@@ -23,7 +23,7 @@ from edgedepth.errors import ExportError, MissingExtraError
 from edgedepth.export.fp16 import convert_fp16, export_fp16
 from edgedepth.export.onnx_export import SCOPES_KEY, export_onnx
 from edgedepth.export.overflow import FP16_MAX, find_overflow, find_underflow
-from edgedepth.export.parity import check_parity, onnx_answers
+from edgedepth.export.parity import check_parity
 from edgedepth.export.simplify import simplify
 
 HEIGHT, WIDTH = 32, 48
@@ -149,7 +149,7 @@ def test_plain_half_is_infinite_ours_keeps_exactly_the_loud_block(loud: tuple[Ti
     assert (result.method, result.kept_fp32, result.reason) == ("half", ("middle.1",), None)
     assert modules_in_fp32(path) == {"middle.1"}
     assert kinds(path).count("Cast") == 4  # at the doors and around the block
-    parity = check_parity(onnx_answers(fp32), path, images(4), tolerance=0.01)
+    parity = check_parity(fp32, path, images(4), tolerance=0.01)
     assert parity.mean_relative < 1e-3
     assert build_with_rtx(path) > 0
 
@@ -161,7 +161,7 @@ def test_nothing_is_kept_where_nothing_overflows(quiet: tuple[TinyDepth, Path], 
     assert kinds(path).count("Cast") == 2
     assert "LayerNormalization" in kinds(path)
     assert path.stat().st_size < quiet[1].stat().st_size
-    check_parity(onnx_answers(quiet[1]), path, images(4), tolerance=0.01)
+    check_parity(quiet[1], path, images(4), tolerance=0.01)
 
 
 def test_weights_are_rounded_once(quiet: tuple[TinyDepth, Path], tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_an_operation_that_is_no_module_is_found(tmp_path: Path) -> None:
     assert {each.module for each in find_overflow(fp32, images())} == {"middle.2"}
     result = export_fp16(network, HEIGHT, WIDTH, tmp_path / "fp16.onnx", feeds=images(), fp32_onnx=fp32)
     assert (result.method, result.kept_fp32) == ("half", ("middle.2",))
-    check_parity(onnx_answers(fp32), tmp_path / "fp16.onnx", images(4), tolerance=0.01)
+    check_parity(fp32, tmp_path / "fp16.onnx", images(4), tolerance=0.01)
     assert build_with_rtx(tmp_path / "fp16.onnx", "SM86") > 0
 
 
@@ -193,7 +193,7 @@ def test_what_no_module_can_hold_is_kept_node_by_node(tmp_path: Path) -> None:
     assert "the network itself" in result.reason
     made = {node.name: node.op_type for node in onnx.load(fp32).graph.node}
     assert sorted(made[name] for name in result.kept_fp32) == ["Div", "Mul"]
-    check_parity(onnx_answers(fp32), tmp_path / "fp16.onnx", images(4), tolerance=0.01)
+    check_parity(fp32, tmp_path / "fp16.onnx", images(4), tolerance=0.01)
 
 
 def test_what_the_caller_names_is_kept_besides(quiet: tuple[TinyDepth, Path], tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_islands_are_widened_until_the_graph_is_finite(
     result = convert_fp16(fp32, tmp_path / "graph.onnx", feeds=images())
     assert result.kept_fp32
     for name in ("half.onnx", "graph.onnx"):
-        check_parity(onnx_answers(fp32), tmp_path / name, images(4), tolerance=0.01)
+        check_parity(fp32, tmp_path / name, images(4), tolerance=0.01)
 
 
 # --- from a graph -----------------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def test_graph_converter_keeps_the_loud_operators(loud: tuple[TinyDepth, Path], 
     touched = {name for each in result.overflow for name in (each.producer, *each.consumers)}
     assert set(result.kept_fp32) == touched
     assert modules_in_fp32(path) == {"middle.1"}
-    check_parity(onnx_answers(loud[1]), path, images(4), tolerance=0.01)
+    check_parity(loud[1], path, images(4), tolerance=0.01)
     onnx.checker.check_model(str(path), full_check=True)
     assert build_with_rtx(path) > 0
 
@@ -255,7 +255,7 @@ def test_graph_converter_on_a_foreign_file(tmp_path: Path) -> None:
     onnx.save(model, fp32)
     result = convert_fp16(fp32, tmp_path / "fp16.onnx", feeds=images())
     assert set(result.kept_fp32) == {"Mul:loud", "Div:a", "Div:b"}
-    check_parity(onnx_answers(fp32), tmp_path / "fp16.onnx", images(4), tolerance=0.01)
+    check_parity(fp32, tmp_path / "fp16.onnx", images(4), tolerance=0.01)
     assert build_with_rtx(tmp_path / "fp16.onnx", "SM86") > 0
 
 
@@ -298,7 +298,7 @@ def test_autocast(loud: tuple[TinyDepth, Path], tmp_path: Path) -> None:
     pytest.importorskip("modelopt", reason="ModelOpt has pins of its own; run in an environment that has it")
     path = tmp_path / "fp16.onnx"
     convert_fp16(loud[1], path, feeds=images(), method="autocast")
-    check_parity(onnx_answers(loud[1]), path, images(4), tolerance=0.01)
+    check_parity(loud[1], path, images(4), tolerance=0.01)
 
 
 def test_a_trained_network_in_fp16_gives_its_metres(realdata: Path, tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_trained_network_in_fp16_gives_its_metres(realdata: Path, tmp_path: Pa
     result = convert_fp16(fp32, path, feeds=feeds[:3])
     assert (result.kept_fp32, result.underflow) == ((), ())
     # Against the file as it came, simplification included. FP16 numbers are 0.1 % apart.
-    check_parity(onnx_answers(original), path, feeds, tolerance=2e-3, kind="mean")
+    check_parity(original, path, feeds, tolerance=2e-3, kind="mean")
     assert path.stat().st_size < 0.55 * original.stat().st_size
     assert kinds(path).count("Cast") == 2
     assert build_with_rtx(path, "SM86") > 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from networks import write_network
 
-from edgedepth.errors import ExportError, ParityError
-from edgedepth.export.parity import check_parity, compare_arrays, onnx_answers
+from edgedepth.backends import Backend, open_backend
+from edgedepth.errors import BackendError, ExportError, ParityError
+from edgedepth.export.parity import check_parity, compare_arrays
 
 
 def test_relative_to_the_value_itself_where_it_is_large() -> None:
@@ -119,5 +121,23 @@ def test_nothing_to_compare_is_refused(graph: Path) -> None:
         check_parity(right, graph, [], tolerance=1)
 
 
-def test_a_graph_as_reference(graph: Path) -> None:
-    np.testing.assert_allclose(onnx_answers(graph)(feeds()[0]), right(feeds()[0]), rtol=1e-6)
+def test_a_graph_as_reference(graph: Path, tmp_path: Path) -> None:
+    assert check_parity(graph, graph, feeds(), tolerance=1e-9).max_relative == 0
+    brighter = write_network(tmp_path / "b.onnx", weights=(1.0, 1.0, 1.1))
+    with pytest.raises(ParityError, match=r"b\.onnx on onnxruntime"):
+        check_parity(graph, brighter, feeds(), tolerance=0.01)
+
+
+def test_graphs_are_closed_again(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Backend] = []
+
+    def remembered(*arguments: Any, **options: Any) -> Backend:
+        opened.append(open_backend(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr("edgedepth.export.parity.open_backend", remembered)
+    check_parity(graph, graph, feeds(), tolerance=1e-9)
+    assert len(opened) == 2
+    for backend in opened:
+        with pytest.raises(BackendError, match="closed"):
+            backend.run({})
