@@ -20,7 +20,7 @@ from edgedepth.bundle.store import file_sha256
 from edgedepth.cli import options as opt
 from edgedepth.cli.app import print_json, print_report
 from edgedepth.cli.progress import shown_progress
-from edgedepth.data import Dataset, guess_kind, open_dataset
+from edgedepth.data import Dataset, guess_kind, open_dataset, parse_options
 from edgedepth.depth import DepthEstimator, FrameEstimator, SensorDepth
 from edgedepth.errors import InputError
 from edgedepth.evaluation.alignment import ALIGNMENTS, Alignment
@@ -65,6 +65,9 @@ def evaluate(
     data: Annotated[Path | None, typer.Option("--data", "-d", help="The data set: its folder, or its list.")] = None,
     kind: Annotated[str | None, typer.Option("--kind", "-k", help="Its format; default: what it looks like.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Its split; default: the protocol's.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="Of the data's format, as in frames=eigen_test_files.txt.")
+    ] = None,
     spec: Annotated[
         list[Path] | None, typer.Option("--spec", help="Spec of a bare .onnx; of several, once for all or once each.")
     ] = None,
@@ -124,7 +127,7 @@ def evaluate(
         models or [], spec or [], backend or [None], recipe, checkpoint,
         options=BackendOptions(threads=threads), allow_untrained=allow_untrained,
     )  # fmt: skip
-    dataset = _open_data(data, kind, split, rules)
+    dataset = _open_data(data, kind, split, option or [], rules)
     run: Callable[..., EvaluationReport] = run_evaluation
     if ray or ray_address is not None:
         from edgedepth.evaluation.ray_runner import evaluate_with_ray
@@ -242,7 +245,7 @@ def _candidates(
     return found
 
 
-def _open_data(path: Path, kind: str | None, split: str | None, rules: Protocol) -> Dataset:
+def _open_data(path: Path, kind: str | None, split: str | None, options: list[str], rules: Protocol) -> Dataset:
     chosen = kind
     if chosen is None:
         seen = guess_kind(path) if path.exists() else None
@@ -253,7 +256,8 @@ def _open_data(path: Path, kind: str | None, split: str | None, rules: Protocol)
             "choose another protocol with --protocol, or say what the data is with --kind"
         )
     # The protocol's split is of its own data set; the others have none.
-    return open_dataset(path, chosen, split or rules.split, **rules.options.get(chosen, {}))
+    given = {**rules.options.get(chosen, {}), **parse_options(chosen, options)}
+    return open_dataset(path, chosen, split or rules.split, **given)
 
 
 def _opened(candidate: Candidate, progress: Progress) -> FrameEstimator:

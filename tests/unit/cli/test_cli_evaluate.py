@@ -141,6 +141,7 @@ def test_other_kinds_of_data_and_protocols(edgedepth: Call, tmp_path: Path) -> N
         (["MODEL", "-d", "DATA", "-p", "nyuv2"], "no protocol 'nyuv2'; there are nyu, kitti-garg"),
         (["MODEL", "-d", "DATA", "-a", "mean"], "--align is none, median, scale-shift-depth"),
         (["MODEL", "-d", "DATA", "-p", "diode"], r"the protocol diode is for diode data and .* is rgbd"),
+        (["MODEL", "-d", "DATA", "--option", "frames=a.txt"], "takes no option 'frames'"),
         (["MODEL", "-d", "nowhere"], "no data set at nowhere"),
         (["none.onnx", "-d", "DATA"], "no model at none.onnx"),
         (["MODEL", "-d", "DATA", "--checkpoint", "w.pth"], "give --recipe NAME and --checkpoint FILE"),
