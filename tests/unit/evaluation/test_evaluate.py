@@ -17,6 +17,7 @@ from edgedepth.errors import DataError, InputError, NotMetricError
 from edgedepth.evaluation.protocols import PROTOCOLS
 from edgedepth.evaluation.report import METRICS, EvaluationReport, FrameRecord
 from edgedepth.evaluation.runner import evaluate
+from edgedepth.evaluation.scoring import score_range
 from edgedepth.types import DepthKind, DepthMap, Frame
 
 
@@ -159,3 +160,15 @@ def test_the_report_is_json_and_reads_back(tmp_path: Path) -> None:
     assert len(plain["frames"]) == 4
     assert "NaN" not in text
     assert set(METRICS) == set(FrameRecord.model_fields) - {"id", "group", "scale", "shift"}
+
+
+def test_parts_of_a_data_set_give_the_numbers_of_the_whole(tmp_path: Path) -> None:
+    dataset = open_dataset(write_rooms(tmp_path, 6, poses=True, scenes=2), "rgbd")
+    rules = PROTOCOLS["rgbd"]
+    whole, *parts = (
+        [outcome.record for outcome in score_range(SensorDepth(), dataset, rules, "none", indices)]
+        for indices in (range(6), range(2), range(2, 6))
+    )
+    assert parts[0] + parts[1] == whole
+    assert whole[2] is not None
+    assert whole[2].tae_percent is not None
