@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from zoo import small
 
 from edgedepth.backends.base import EngineOptions
 from edgedepth.backends.tensorrt.builder import build_engine
@@ -17,11 +18,11 @@ from edgedepth.bundle.onnxfacts import read_facts
 from edgedepth.calibration.int8_set import network_feeds
 from edgedepth.export.frames import rendered_frames
 from edgedepth.export.quantize import quantize_int8
-from edgedepth.export.recipe import list_recipes
+from edgedepth.export.recipe import Recipe, list_recipes
 
 GPUS = ((8, 6), (12, 0))
 IN_EVERY_RUN = ("fastdepth", "lraspp", "depth-anything-v2-small")
-"""A small convolutional network, one with squeeze-and-excitation, and a vision transformer; at their smallest sizes."""
+"""A small convolutional network, one with squeeze-and-excitation, and a vision transformer."""
 ZOO = sorted(list_recipes())
 
 
@@ -32,12 +33,9 @@ def rtx() -> Flavour:
     return load_tensorrt("tensorrt_rtx")
 
 
-def check(rtx: Flavour, folder: Path, name: str, size: tuple[int, int] | None = None) -> None:
+def check(rtx: Flavour, folder: Path, recipe: Recipe) -> None:
     from edgedepth.export.sources import NetworkSource
 
-    recipe = list_recipes()[name]
-    if size is not None:
-        recipe = recipe.at_size(*size)
     source = NetworkSource.of_recipe(recipe, None, random_init=True)
     feeds = list(network_feeds(source.spec.input, list(islice(rendered_frames(), 2))))
     paths = {precision: folder / f"{precision}.onnx" for precision in ("fp32", "fp16", "int8")}
@@ -58,12 +56,11 @@ def check(rtx: Flavour, folder: Path, name: str, size: tuple[int, int] | None = 
 
 @pytest.mark.parametrize("name", IN_EVERY_RUN)
 def test_models_build_small(rtx: Flavour, tmp_path: Path, name: str) -> None:
-    step = list_recipes()[name].model.size_multiple
-    check(rtx, tmp_path, name, (-(-96 // step) * step, -(-96 // step) * step))
+    check(rtx, tmp_path, small(name))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ZOO)
 def test_every_model_builds_at_its_own_size(rtx: Flavour, tmp_path: Path, name: str) -> None:
-    check(rtx, tmp_path, name)
+    check(rtx, tmp_path, list_recipes()[name])
