@@ -21,7 +21,7 @@ from edgedepth.output import output_errors
 from edgedepth.training.averaged import average_of
 from edgedepth.training.batches import StepPlan
 from edgedepth.training.logs import Logs, read_curve
-from edgedepth.training.network import RANDOM, ModelSetup, start_network
+from edgedepth.training.network import RANDOM, ModelSetup, set_momentum, start_network
 from edgedepth.training.options import Progress, TrainingResult, TrainOptions
 from edgedepth.training.processes import join_batch_norm
 from edgedepth.training.recipe import Stage, TrainingRecipe
@@ -97,6 +97,8 @@ class _Training:
         # The state replaces the weights, so nothing needs to be fetched for them.
         start = RANDOM if self.state else options.start
         self.network = start_network(setup, recipe, start).to(accelerator.device)
+        if recipe.batch_norm_momentum is not None:
+            set_momentum(self.network, recipe.batch_norm_momentum)
         join_batch_norm(self.network, accelerator.device, accelerator.num_processes)
         self.average = average_of(self.network, recipe.ema) if recipe.ema else None
         if self.state:

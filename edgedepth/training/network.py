@@ -21,7 +21,17 @@ from edgedepth.training.losses import Prediction
 from edgedepth.training.recipe import Schedule, Stage, TrainingRecipe
 from edgedepth.types import DepthKind
 
-__all__ = ["RANDOM", "ModelSetup", "normalise", "parameter_groups", "predict", "rate", "set_mode", "start_network"]
+__all__ = [
+    "RANDOM",
+    "ModelSetup",
+    "normalise",
+    "parameter_groups",
+    "predict",
+    "rate",
+    "set_mode",
+    "set_momentum",
+    "start_network",
+]
 
 RANDOM = "random"
 """What is given for a start from random weights, whatever the recipe says."""
@@ -95,6 +105,13 @@ def set_mode(network: DepthNetwork, stage: Stage, *, freeze_batch_norm: bool) ->
         for module in network.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
+
+
+def set_momentum(network: DepthNetwork, momentum: float) -> None:
+    """Share of each batch in the running statistics of every batch normalisation."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.momentum = momentum
 
 
 def parameter_groups(network: DepthNetwork, stage: Stage, weight_decay: float) -> list[dict[str, Any]]:

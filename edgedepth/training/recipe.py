@@ -228,6 +228,9 @@ class TrainingRecipe(_Section):
     """Decay of the averaged weights, which are those kept; 0 keeps the plain ones."""
     freeze_batch_norm: bool = False
     """Keep the running statistics: for fine-tuning with few images per process."""
+    batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of each batch in the running statistics; None keeps the network's. Some libraries' 0.01 is for hundreds of
+    thousands of steps: in a short training the statistics lag behind the weights, and validation is far worse."""
     precision: Literal["mixed", "fp32"] = "mixed"
     """mixed: bfloat16 on GPUs that have it, else float16; on a CPU float32 in either case."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -27,7 +27,7 @@ class Case:
 
 CASES = [
     Case("resunet", 60, 5e-3),
-    Case("lraspp", 80, 5e-3, (128, 192)),
+    Case("lraspp", 160, 5e-3, (64, 64)),
     Case("unetpp", 40, 2e-3, config={"encoder": "resnet18"}),
     Case("densedepth", 40, 3e-4, config={"encoder": "densenet121", "decoder_width": 0.5}),
     Case("irv2-attention", 32, 1e-3),
@@ -48,6 +48,7 @@ def test_eight_frames_are_learnt_by_heart(case: Case, tmp_path: Path) -> None:
         losses=({"name": "l1", "space": case.space},),
         stage={"epochs": 4, "lr": case.lr, "height": height, "width": width, "batch_size": 4},
         precision="fp32",
+        batch_norm_momentum=0.1,
     )
     data = {"rooms": rooms(8, times=case.rounds // 4, width=width, height=height)}
     setup = setup_of(case.model, **case.config)
