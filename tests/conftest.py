@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+# Before torch is loaded: its threads wait by spinning, and beside other work on the same cores that takes ten times as
+# long as one thread alone.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

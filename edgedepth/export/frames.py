@@ -39,11 +39,6 @@ class ProofFrames:
     evaluated: tuple[Frame, ...]
     probed: tuple[Frame, ...]
 
-    @property
-    def have_truth(self) -> bool:
-        """Every evaluated frame brings depth."""
-        return all(frame.depth_m is not None for frame in self.evaluated)
-
 
 def rendered_frames() -> Iterator[Frame]:
     """Views of a rendered room, 640x480, the same every time."""
