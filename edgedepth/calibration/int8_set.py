@@ -200,7 +200,7 @@ def check_image_set(image_set: ImageSet, *, minimum: int = MINIMUM) -> tuple[str
     if different < minimum:
         raise CalibrationSetError(
             f"{name}: expected at least {minimum} different images to calibrate with (a few hundred are good), found "
-            f"{different}; add images like those the camera will see"
+            f"{different} beside {len(held_out)} held out; add images like those the camera will see"
         )
     if not held_out:
         raise CalibrationSetError(

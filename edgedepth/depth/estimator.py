@@ -56,7 +56,7 @@ class DepthEstimator(Closing):
         if self._kind is DepthKind.METRIC and not self.spec.provenance.trained and not allow_untrained:
             raise NotMetricError(
                 f"{self.spec.name} has untrained (random) weights, so its numbers are not metres; "
-                "use a trained model, or allow it to measure speed (allow_untrained)"
+                "use a trained model, or allow it to measure speed: --allow-untrained (allow_untrained=True)"
             )
         if grid not in ("frame", "network"):
             raise InputError(f"grid is frame or network, found {grid!r}")

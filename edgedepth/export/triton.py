@@ -134,7 +134,7 @@ def _check(
     if not spec.provenance.trained and not allow_untrained:
         raise ExportError(
             f"{spec.name} has untrained (random) weights, so its numbers mean nothing; serve a trained model, or allow "
-            "it to measure speed (allow_untrained)"
+            "it to measure speed: --random-init (allow_untrained=True)"
         )
     if platform == "onnxruntime":
         if engine is not None:

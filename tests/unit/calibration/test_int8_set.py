@@ -156,7 +156,7 @@ def test_too_few_or_the_same_again_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CalibrationSetError, match="its 20 images to calibrate with are all the same"):
         check_image_set(two_parts(tmp_path, tmp_path / "same", tmp_path / "held"))
     write(tmp_path / "two", 20, lambda i: natural(i % 2))
-    with pytest.raises(CalibrationSetError, match="found 2;"):
+    with pytest.raises(CalibrationSetError, match="found 2 beside 3 held out;"):
         check_image_set(two_parts(tmp_path, tmp_path / "two", tmp_path / "held"))
 
 
@@ -219,3 +219,13 @@ def test_feeds_are_what_the_network_sees_at_run_time() -> None:
     assert next(small).shape == (1, 3, 4, 6)
     values = [np.unique(feed) for feed in list(odd)]  # kept: each is an array of its own
     assert values == [pytest.approx([-2.0]), pytest.approx([2.0]), pytest.approx([-1.2])]
+
+
+@pytest.mark.parametrize(("images", "enough"), [(20, False), (21, True)])
+def test_a_folder_needs_images_for_both_parts(tmp_path: Path, images: int, enough: bool) -> None:
+    walk = load_image_set(write(tmp_path / "walk", images))
+    if enough:
+        check_image_set(walk)
+        return
+    with pytest.raises(CalibrationSetError, match="found 15 beside 4 held out"):
+        check_image_set(walk)
