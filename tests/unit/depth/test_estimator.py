@@ -142,13 +142,13 @@ def test_kind_is_known_before_the_first_frame(kind: str, metric: MetricScale | N
 
 def test_untrained_weights_give_no_metres_unless_allowed() -> None:
     spec = tiny_spec(provenance={"trained": False})
-    with pytest.raises(NotMetricError, match="untrained.*--allow-untrained"):
+    with pytest.raises(NotMetricError, match=r"untrained.*--allow-untrained"):
         DepthEstimator(spec, red_backend())
     allowed = DepthEstimator(spec, red_backend(), allow_untrained=True)
     assert allowed.replica().estimate(frame()).is_metric
     relative = DepthEstimator(tiny_spec("relative_depth", provenance={"trained": False}), red_backend())
     assert relative.kind is DepthKind.RELATIVE_DEPTH
-    with pytest.raises(NotMetricError, match="untrained.*--allow-untrained"):
+    with pytest.raises(NotMetricError, match=r"untrained.*--allow-untrained"):
         DepthEstimator(tiny_spec("relative_depth", provenance={"trained": False}), red_backend(), metric=MetricScale(2))
 
 

@@ -169,7 +169,7 @@ def test_an_engine_is_served_with_its_checksum(bundle: Model, tmp_path: Path) ->
 
 def test_untrained_is_refused_or_said(bundle: Model, tmp_path: Path) -> None:
     untrained = Model(tiny_spec(provenance={"trained": False}), bundle.onnx_path)
-    with pytest.raises(ExportError, match="untrained.*--random-init"):
+    with pytest.raises(ExportError, match=r"untrained.*--random-init"):
         write_triton_repository(untrained, tmp_path / "models")
     assert not (tmp_path / "models").exists()
     folder = write_triton_repository(untrained, tmp_path / "models", allow_untrained=True)
