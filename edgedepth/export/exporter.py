@@ -72,7 +72,8 @@ def export_bundle(
         OutputError: ``output`` exists or cannot be written.
         CalibrationSetError: INT8 without a fit image set.
         ExportError, ParityError: a graph cannot be made or is wrong.
-        BudgetError: the precision costs too much accuracy, or INT8 brings no speed, and ``keep`` is not set.
+        BudgetError: the precision is further from FP32 than a device's gate allows; or INT8 costs too much accuracy or
+            brings no speed, and ``keep`` is not set.
     """
     precision = options.precision or source.notes.default
     check_request(output, replace(options, precision=precision))
@@ -108,8 +109,13 @@ def export_bundle(
             graphs["int8"] = (_as(source.spec, "int8"), path)
         measured = measure_precisions(graphs, frames, backend=options.backend, progress=progress)
         faults = _faults(measured, precision, int8)
-        if faults and not options.keep:
-            raise BudgetError(f"{source.spec.name} in {precision}: {'; '.join(faults)}; --keep writes it all the same")
+        if faults and not (options.keep and precision == "int8"):
+            remedy = {
+                "fp32": "measure with another --backend",
+                "fp16": "keep parts in FP32 (--keep-fp32), or use --fp32",
+                "int8": "--keep writes it all the same",
+            }[precision]
+            raise BudgetError(f"{source.spec.name} in {precision}: {'; '.join(faults)}; {remedy}")
         report = _report(measured, frames, kept, int8, precision, faults)
         progress("writing the bundle", None)
         spec, graph = graphs[precision]
