@@ -148,4 +148,5 @@ class ModelSpec(_Model):
     parameters: int | None = Field(default=None, ge=0)
     provenance: Provenance = Provenance()
     files: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 (hex) of every other file of the bundle, by name. Empty for a hand-written spec."""
+    """SHA-256 (hex) of every file of the bundle, by name; of ``spec.json`` without its own entry. Empty for a
+    hand-written spec."""

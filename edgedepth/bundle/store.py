@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -95,10 +96,13 @@ def _load_bundle(root: Path) -> Model:
         if not (root / name).is_file():
             raise BundleError(f"{root} is not a whole bundle: {name} is missing; export or download it again")
     spec = read_spec(root / SPEC_FILE)
-    listed = [name for name in (ONNX_FILE, GOLDEN_FILE, REPORT_FILE, LICENSE_FILE) if (root / name).exists()]
+    listed = [name for name in (SPEC_FILE, ONNX_FILE, GOLDEN_FILE, REPORT_FILE, LICENSE_FILE) if (root / name).exists()]
+    if SPEC_FILE in spec.files and _spec_digest(root / SPEC_FILE) != spec.files[SPEC_FILE]:
+        raise BundleError(f"{root / SPEC_FILE} was altered; export or download the bundle again")
     if ONNX_FILE in spec.files:  # else reported below; a file nobody vouches for is not parsed
         for name, expected in spec.files.items():
-            _verify(root, name, expected)
+            if name != SPEC_FILE:
+                _verify(root, name, expected)
         listed += external_files(root / ONNX_FILE)
     unlisted = [name for name in listed if name not in spec.files]
     if unlisted:
@@ -108,6 +112,18 @@ def _load_bundle(root: Path) -> Model:
         report = read_document(root / REPORT_FILE, PrecisionReport, what="precision report", error=BundleError)
     golden_path = root / GOLDEN_FILE if GOLDEN_FILE in spec.files else None
     return Model(spec=spec, onnx_path=root / ONNX_FILE, golden_path=golden_path, report=report, root=root)
+
+
+def _write_spec(path: Path, spec: ModelSpec, files: dict[str, str]) -> None:
+    complete = spec.model_copy(update={"files": files})
+    path.write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _spec_digest(path: Path) -> str:
+    """SHA-256 of the contract, of which it is itself a part: without that entry, and however the file is laid out."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["files"].pop(SPEC_FILE, None)
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _verify(root: Path, name: str, expected: str) -> None:
@@ -159,8 +175,8 @@ def write_bundle(
         if license_text is not None:
             (work / LICENSE_FILE).write_text(license_text, encoding="utf-8")
         files = {p.relative_to(work).as_posix(): file_sha256(p) for p in sorted(work.rglob("*")) if p.is_file()}
-        complete = spec.model_copy(update={"files": files})
-        (work / SPEC_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        _write_spec(work / SPEC_FILE, spec, files)
+        _write_spec(work / SPEC_FILE, spec, files | {SPEC_FILE: _spec_digest(work / SPEC_FILE)})
     return _load_bundle(root)
 
 

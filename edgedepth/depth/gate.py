@@ -37,6 +37,9 @@ __all__ = [
     "relative_differences",
 ]
 
+REGIONS = 8
+"""A frame is looked at in REGIONS x REGIONS tiles as well: one wrong person hardly moves the mean of a frame."""
+
 NEGLIGIBLE = 0.05
 """Of a frame's median: smaller values have no ratios, and their differences are relative to this."""
 
@@ -46,17 +49,18 @@ class Tolerance:
     """How far a backend may be off: fractions (0.01 = 1 %)."""
 
     relative_error: float
+    region_error: float
     scale: float
     spread: float
 
 
 TOLERANCES: dict[Precision, Tolerance] = {
     # FP32 differs by the order of additions (and TF32 on some GPUs).
-    "fp32": Tolerance(relative_error=0.002, scale=0.001, spread=0.001),
-    "fp16": Tolerance(relative_error=0.01, scale=0.005, spread=0.005),
+    "fp32": Tolerance(relative_error=0.002, region_error=0.01, scale=0.001, spread=0.001),
+    "fp16": Tolerance(relative_error=0.01, region_error=0.03, scale=0.005, spread=0.005),
     # Against the FP32 original, so quantisation itself is inside: FastDepth in INT8 measures
-    # 0.035, 1.010 and 0.046 on fourteen rooms.
-    "int8": Tolerance(relative_error=0.07, scale=0.03, spread=0.09),
+    # 0.035, 1.010 and 0.046 on fourteen rooms, and 0.23 in its worst region.
+    "int8": Tolerance(relative_error=0.07, region_error=0.3, scale=0.03, spread=0.09),
 }
 
 
@@ -69,6 +73,7 @@ class GateReport:
         frames: how many golden frames were run.
         relative_error: mean of ``relative_differences`` over all pixels; the worst frame's.
         max_relative_error: the worst pixel's.
+        region_error: mean of ``relative_differences`` over the worst of REGIONS x REGIONS tiles of any frame.
         scale_ratio: median over the frames of each frame's median found / expected; 1 is right.
         scale_spread: largest minus smallest of those per-frame ratios: what would flicker in a video.
         invalid_pixels: NaN and infinities where a number was expected, and the reverse.
@@ -79,6 +84,7 @@ class GateReport:
     frames: int
     relative_error: float
     max_relative_error: float
+    region_error: float
     scale_ratio: float
     scale_spread: float
     invalid_pixels: int
@@ -93,6 +99,10 @@ class GateReport:
             (
                 not self.relative_error <= allowed.relative_error,
                 f"relative error {self.relative_error:.2%} (allowed {allowed.relative_error:.2%})",
+            ),
+            (
+                not self.region_error <= allowed.region_error,
+                f"relative error {self.region_error:.2%} in one region (allowed {allowed.region_error:.2%})",
             ),
             (
                 not abs(self.scale_ratio - 1) <= allowed.scale,
@@ -117,7 +127,7 @@ def measure_backend(
         BackendError: the network failed to run.
     """
     image, depth = check_spec(spec, backend.inputs, backend.outputs)
-    errors, worst, ratios, invalid = [], [], [], 0
+    errors, worst, regions, ratios, invalid = [], [], [], [], 0
     for tensor, expected_tensor in zip(golden.inputs, golden.outputs, strict=True):
         found = to_units(spec.output, plane_of(backend.run({image.name: tensor})[depth.name]))
         expected = plane_of(expected_tensor)
@@ -131,9 +141,10 @@ def measure_backend(
             good = known & np.isfinite(found)
             invalid += int(np.count_nonzero(known != np.isfinite(found)))
             if good.any():
-                relative = relative_differences(expected, found)[good]
-                errors.append(float(np.mean(relative)))
-                worst.append(float(np.max(relative)))
+                relative = relative_differences(expected, found)
+                errors.append(float(np.nanmean(relative)))
+                worst.append(float(np.nanmax(relative)))
+                regions.append(_worst_region(relative))
             size = np.abs(expected)
             solid = good & (size > NEGLIGIBLE * np.median(size[known])) if known.any() else good
             if solid.any():
@@ -143,6 +154,7 @@ def measure_backend(
         frames=len(golden),
         relative_error=max(errors, default=float("nan")),
         max_relative_error=max(worst, default=float("nan")),
+        region_error=max(regions, default=float("nan")),
         scale_ratio=float(np.median(ratios)) if ratios else float("nan"),
         scale_spread=max(ratios) - min(ratios) if ratios else float("nan"),
         invalid_pixels=invalid,
@@ -167,6 +179,13 @@ def relative_differences(expected: NDArray[Any], found: NDArray[Any]) -> NDArray
     return relative
 
 
+def _worst_region(relative: NDArray[np.float64]) -> float:
+    """The largest mean of a tile; tiles without a number have none."""
+    rows = np.array_split(relative, min(REGIONS, relative.shape[0]), axis=0)
+    tiles = [tile for row in rows for tile in np.array_split(row, min(REGIONS, row.shape[1]), axis=1)]
+    return max(float(np.nanmean(tile)) for tile in tiles if not np.isnan(tile).all())
+
+
 def check_backend(spec: ModelSpec, golden: Golden, backend: Backend, tolerance: Tolerance | None = None) -> GateReport:
     """As ``measure_backend``, and refuse a backend that is beyond tolerance.
 
@@ -182,19 +201,26 @@ def check_backend(spec: ModelSpec, golden: Golden, backend: Backend, tolerance: 
     return report
 
 
-def prove_backend(model: Model, backend: Backend) -> GateReport | None:
-    """Pass a compiled network through the gate once, and have it remember that.
+# What wrote the golden data, and what runs no network.
+_NOT_PROVED = ("onnxruntime:cpu", "fake")
 
-    A bundle is compared with its golden data. A bare ``.onnx`` has none and is compared with onnxruntime on the CPU:
-    that proves the compiler, not the precision. None: the backend compiles nothing, or this very proof is on record;
-    that of the same network under another spec, other golden data or another tolerance is none.
+
+def prove_backend(model: Model, backend: Backend) -> GateReport | None:
+    """Pass a network through the gate before its first number, and have a backend that keeps what it compiles remember.
+
+    A bundle is compared with its golden data. A bare ``.onnx`` has none; one that is compiled is compared with
+    onnxruntime on the CPU: that proves the compiler, not the precision. None: nothing to prove (the backend is the
+    reference itself, or a bare ``.onnx`` is not compiled), or this very proof is on record; that of the same network
+    under another spec, other golden data or another tolerance is none.
 
     Raises:
         GateError: the numbers are off; with the cause when it is a known one.
         BundleError, BackendError: as ``measure_backend``.
     """
     if not isinstance(backend, ProvableBackend):
-        return None
+        if model.golden_path is None or backend.name in _NOT_PROVED:
+            return None
+        return check_backend(model.spec, read_golden(model.golden_path), backend)
     tolerance = TOLERANCES[_precision_of(model)]
     claim = _claim(model, tolerance)
     if (backend.proof or {}).get("claim") == claim:

@@ -48,6 +48,7 @@ def test_a_written_bundle_reads_back_the_same(bundle: Path, spec: ModelSpec, gol
 
 def test_the_checksums_are_those_of_the_files(bundle: Path) -> None:
     files = json.loads((bundle / "spec.json").read_text())["files"]
+    assert len(files.pop("spec.json")) == 64
     assert files == {
         p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in bundle.iterdir() if p.name != "spec.json"
     }
@@ -55,7 +56,7 @@ def test_the_checksums_are_those_of_the_files(bundle: Path) -> None:
 
 def test_external_weights_travel_with_the_bundle_and_are_checked(tmp_path: Path, make_onnx, spec: ModelSpec) -> None:
     model = write_bundle(tmp_path / "b", spec, make_onnx("big.onnx", external="big.onnx.data"))
-    assert set(model.spec.files) == {"model.onnx", "big.onnx.data"}
+    assert set(model.spec.files) == {"model.onnx", "big.onnx.data", "spec.json"}
     session = onnxruntime.InferenceSession(str(model.onnx_path), providers=["CPUExecutionProvider"])
     (depth,) = session.run(None, {"image": np.ones((1, 3, 8, 8), np.float32)})
     np.testing.assert_allclose(depth, 3, rtol=1e-6)  # the sum of three ones
@@ -85,8 +86,41 @@ def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
 
 def edit_files(bundle: Path, **files: str | None) -> None:
     data = json.loads((bundle / "spec.json").read_text())
-    data["files"] = {k: v for k, v in (data["files"] | files).items() if v is not None}
+    data["files"] = {k: v for k, v in (data["files"] | files).items() if v is not None and k != "spec.json"}
+    own = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    data["files"]["spec.json"] = own
     (bundle / "spec.json").write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ('"metres_per_unit": 1.0', '"metres_per_unit": 0.001'),
+        ('"scale": 0.00392156862745098', '"scale": 1.0'),
+        ('"trained": true', '"trained": false'),
+    ],
+)
+def test_an_edited_contract_is_refused(bundle: Path, right: str, wrong: str) -> None:
+    path = bundle / "spec.json"
+    text = path.read_text()
+    assert right in text
+    path.write_text(text.replace(right, wrong))
+    with pytest.raises(BundleError, match=r"spec\.json was altered"):
+        load_model(bundle)
+
+
+def test_a_contract_laid_out_anew_is_the_same(bundle: Path) -> None:
+    path = bundle / "spec.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=8, sort_keys=True))
+    load_model(bundle)
+
+
+def test_a_contract_that_nothing_vouches_for_is_refused(bundle: Path) -> None:
+    data = json.loads((bundle / "spec.json").read_text())
+    del data["files"]["spec.json"]
+    (bundle / "spec.json").write_text(json.dumps(data))
+    with pytest.raises(BundleError, match=r"lists no SHA-256 for spec\.json"):
+        load_model(bundle)
 
 
 def test_a_file_without_a_checksum_is_refused(bundle: Path) -> None:
@@ -177,8 +211,6 @@ def test_paths_that_are_no_model_are_refused(tmp_path: Path, bundle: Path, make_
 def test_a_report_of_another_schema_is_told_by_key(bundle: Path) -> None:
     path = bundle / "report.json"
     path.write_text(path.read_text().replace('"verdict"', '"veredict"'))
-    spec = json.loads((bundle / "spec.json").read_text())
-    spec["files"]["report.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (bundle / "spec.json").write_text(json.dumps(spec))
+    edit_files(bundle, **{"report.json": hashlib.sha256(path.read_bytes()).hexdigest()})
     with pytest.raises(BundleError, match=r"report\.json: .*verdict"):
         load_model(bundle)

@@ -8,11 +8,11 @@ import pytest
 from edgedepth.backends import FakeBackend, TensorSpec
 from edgedepth.bundle import Golden, ModelSpec, parse_spec
 from edgedepth.depth.gate import TOLERANCES, Tolerance, check_backend, measure_backend
-from edgedepth.errors import BackendError, BundleError
+from edgedepth.errors import BackendError, BundleError, GateError
 
 F32 = np.dtype(np.float32)
 SHAPE = (1, 1, 8, 8)
-LOOSE = Tolerance(1, 1, 1)
+LOOSE = Tolerance(1, 1, 1, 1)
 
 
 def gate_spec(**keys: object) -> ModelSpec:
@@ -62,7 +62,7 @@ def test_a_scale_that_is_off_is_refused_with_its_size(golden: Golden) -> None:
 def test_a_scale_that_varies_between_frames_is_refused(golden: Golden) -> None:
     flicker = backend(golden, lambda depth, i: depth * (1 + 0.02 * (i - 1)))
     with pytest.raises(BackendError, match=r"varies by 4\.00% between frames"):
-        check_backend(gate_spec(), golden, flicker, Tolerance(relative_error=1, scale=1, spread=0.01))
+        check_backend(gate_spec(), golden, flicker, Tolerance(relative_error=1, region_error=1, scale=1, spread=0.01))
 
 
 def test_noise_without_a_scale_error_is_refused(golden: Golden) -> None:
@@ -71,7 +71,7 @@ def test_noise_without_a_scale_error_is_refused(golden: Golden) -> None:
         return np.where(checker, depth * 1.1, depth * 0.9).astype(np.float32)
 
     with pytest.raises(BackendError, match=r"relative error 10\.00%"):
-        check_backend(gate_spec(), golden, backend(golden, noisy), Tolerance(0.05, 1, 1))
+        check_backend(gate_spec(), golden, backend(golden, noisy), Tolerance(0.05, 1, 1, 1))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -125,3 +125,22 @@ def test_golden_data_of_another_network_is_refused(golden: Golden) -> None:
     other = Golden(golden.inputs, np.ones((3, 1, 1, 4, 4), np.float32))
     with pytest.raises(BundleError, match="does not belong to net"):
         check_backend(gate_spec(), other, backend(golden, lambda depth, i: depth))
+
+
+def test_one_wrong_region_is_seen_although_the_frame_s_mean_is_fine() -> None:
+    # A part of 4 x 4 of 32 x 32 pixels, a standing child's share of a frame, is 20 % too far: 0.31 % of the frame.
+    outputs = np.full((1, 1, 1, 32, 32), 2.0, np.float32)
+    inputs = np.zeros((1, 1, 3, 32, 32), np.float32)
+
+    def run(feeds):
+        depth = outputs[0].copy()
+        depth[..., 8:12, 16:20] *= 1.2
+        return {"depth": depth}
+
+    image, depth = TensorSpec("image", F32, (1, 3, 32, 32)), TensorSpec("depth", F32, (1, 1, 32, 32))
+    spec = parse_spec(
+        {"name": "net", "input": {"height": 32, "width": 32}, "output": {"kind": "metric"}, "precision": "fp16"}
+    )
+    with pytest.raises(GateError, match=r"relative error 20\.00% in one region") as caught:
+        check_backend(spec, Golden(inputs, outputs), FakeBackend((image,), (depth,), run))
+    assert "golden frames: relative error 20" in str(caught.value), "the mean alone is within tolerance"

@@ -120,3 +120,15 @@ def test_the_estimator_closes_what_fails_the_gate(bundle: Model, monkeypatch: py
     with pytest.raises(GateError):
         DepthEstimator.open(bundle.root, options=BackendOptions())
     assert backend.open_count == 0
+
+
+def test_a_library_that_computes_differently_is_held_to_the_golden_data_each_time(bundle: Model, bare: Model) -> None:
+    def run(feeds):
+        return {"depth": feeds["image"].sum(axis=1, keepdims=True) * np.float32(0.9)}
+
+    image, depth = TensorSpec("image", F32, (1, 3, 8, 8)), TensorSpec("depth", F32, (1, 1, 8, 8))
+    backend = FakeBackend((image,), (depth,), run)
+    backend._name = "some library"
+    with pytest.raises(GateError, match=r"scale off by -10\.00%"):
+        prove_backend(bundle, backend)
+    assert prove_backend(bare, backend) is None  # nothing to hold it to
