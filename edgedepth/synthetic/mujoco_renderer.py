@@ -71,7 +71,7 @@ class RoomRenderer:
         MissingExtraError: MuJoCo is not installed, or there is no OpenGL (on the first render).
     """
 
-    def __init__(self, *, samples: int = 4, shadow_px: int = 1024) -> None:
+    def __init__(self, *, samples: int = 4, shadow_px: int = 512) -> None:
         self._samples, self._shadow_px = samples, shadow_px
         self._gl: Any = None
         self._size_wh: tuple[int, int] | None = None
@@ -210,7 +210,7 @@ def _xml(scene: RoomScene, solids: Sequence[Solid], samples: int, shadow_px: int
     K = scene.still.intrinsics
     parts = [
         f'<mujoco><visual><global offwidth="{K.width}" offheight="{K.height}"/><map znear="0.1" zfar="20"/>'
-        f'<quality shadowsize="{shadow_px}" offsamples="{samples}" numquads="12" numslices="24" numstacks="14"/>'
+        f'<quality shadowsize="{shadow_px}" offsamples="{samples}" numquads="6" numslices="18" numstacks="10"/>'
         f'<headlight ambient="{_numbers(scene.ambient)}" diffuse=".08 .08 .08" specular="0 0 0"/></visual>'
         '<statistic extent="1" center="0 0 0"/><option><flag contact="disable"/></option><asset>'
     ]
@@ -229,7 +229,7 @@ def _xml(scene: RoomScene, solids: Sequence[Solid], samples: int, shadow_px: int
     parts.extend(
         f'<light type="spot" pos="{_numbers(light.position_m)}" dir="{_numbers(light.direction)}" exponent="0.6" '
         f'cutoff="{light.cutoff_deg:g}" attenuation="1 0 0.015" diffuse="{_numbers(light.color)}" '
-        'specular=".15 .15 .15" castshadow="true"/>'
+        f'specular=".15 .15 .15" castshadow="{str(light.shadows).lower()}"/>'
         for light in scene.lights
     )
     f = K.fx / K.width, K.fy / K.height

@@ -34,12 +34,13 @@ class Surface:
 
 @dataclass(frozen=True)
 class Light:
-    """A lamp that shines along ``direction`` into a cone and casts shadows."""
+    """A lamp that shines along ``direction`` into a cone."""
 
     position_m: tuple[float, float, float]
     direction: tuple[float, float, float]
     color: Rgb
     cutoff_deg: float = 80.0
+    shadows: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +175,7 @@ class _Maker:
         floor = str(rng.choice(["wood", "wood", "tiles", "fabric", "noise", "checks"]))
         wall = str(rng.choice(["plaster", "plaster", "plaster", "stripes", "noise", "tiles"]))
         return (
-            Surface(Look(self._floor_colour(), floor), float(rng.uniform(0.35, 1.2))),
+            Surface(Look(self._floor_colour(), floor), float(rng.uniform(0.5, 1.7))),
             Surface(Look(self._colour(0.75, 0.97), "plaster"), 0.4),
             Surface(Look(self._colour(0.4, 0.97), wall), float(rng.uniform(0.3, 0.9))),
         )
@@ -188,11 +189,12 @@ class _Maker:
         )
         if rng.random() < 0.4:
             return (lamp,)
-        side = 1.0 if rng.random() < 0.5 else -1.0  # from a window
+        # From a window: a wide, soft light. Its shadow map would leave dots on the walls it meets head-on.
+        side = 1.0 if rng.random() < 0.5 else -1.0
         window = Light(
             (side * (w / 2 - 0.1), float(rng.uniform(0.2, 0.8) * d), float(min(1.9, h - 0.2))),
             (-side, float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.6, -0.2))),
-            self._warmth(float(rng.uniform(0.2, 0.6))), 70.0,
+            self._warmth(float(rng.uniform(0.2, 0.6))), 70.0, shadows=False,
         )  # fmt: skip
         return lamp, window
 
