@@ -66,6 +66,8 @@ class PrecisionReport(_Section):
     rows: tuple[PrecisionRow, ...]
     kept_fp32: tuple[str, ...] = ()
     """Parts of the network kept in FP32 because FP16 could not hold their values."""
+    notes: tuple[str, ...] = ()
+    """What else was noticed on the way."""
     not_quantized: tuple[str, ...] = ()
     """Blocks left out of INT8 because they cost too much accuracy."""
     calibration: dict[str, Any] | None = None

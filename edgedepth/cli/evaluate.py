@@ -16,7 +16,7 @@ from rich.table import Table
 
 from edgedepth.backends import BackendOptions
 from edgedepth.bundle import load_model
-from edgedepth.bundle.store import file_sha256
+from edgedepth.bundle.store import network_sha256
 from edgedepth.cli import options as opt
 from edgedepth.cli.app import print_json, print_report
 from edgedepth.cli.progress import shown_progress
@@ -233,7 +233,7 @@ def _candidates(
                 DepthEstimator.open, model, spec_of.get(model), backend=backend, options=options,
                 allow_untrained=allow_untrained,
             )  # fmt: skip
-            found.append(Candidate(opener, None if loaded.spec.files else file_sha256(loaded.onnx_path)))
+            found.append(Candidate(opener, None if loaded.spec.files else network_sha256(loaded.onnx_path)))
     if recipe is not None:
         from edgedepth.export.estimator import open_checkpoint
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +17,7 @@ from edgedepth.cli import options as opt
 from edgedepth.cli.app import console, print_json, print_report
 from edgedepth.cli.precision_table import report_lines
 from edgedepth.cli.progress import shown_progress
-from edgedepth.errors import InputError
+from edgedepth.errors import InputError, OutputError
 from edgedepth.export.recipe import DEFAULT_RECIPE, load_recipe
 from edgedepth.extras import require
 
@@ -103,12 +105,16 @@ def export(
         keep_fp32=tuple(keep_fp32 or ()),
         keep=keep,
     )
-    check_request(output, chosen)  # before the network is loaded, which takes seconds
+    name, made, load = _source(model, spec, size, checkpoint, random_init=random_init)
+    made = precision or made
+    root = output or Path(f"{name}-{made}")
+    # Before the network is loaded and anything is measured, which takes a while.
+    check_request(root, replace(chosen, precision=made))
+    if triton is not None and (triton / name).exists():
+        raise OutputError(f"{triton / name} exists already; remove it or choose another --triton folder")
     with shown_progress(quiet or as_json) as progress:
         progress("loading the network", None)
-        source = _source(model, spec, size, checkpoint, random_init=random_init)
-        made = precision or source.notes.default
-        root = output or Path(f"{source.spec.name}-{made}")
+        source = load()
         if not (quiet or as_json):
             _say(source, made)
         exported = export_bundle(source, root, chosen, progress)
@@ -130,20 +136,26 @@ def _precision(**wanted: bool) -> Precision | None:
 
 def _source(
     model: str | None, spec: Path | None, size: str | None, checkpoint: str | None, *, random_init: bool
-) -> ExportSource:
+) -> tuple[str, Precision, Callable[[], ExportSource]]:
+    """The model's name, its default precision, and what loads it."""
     from edgedepth.export.sources import GraphSource, NetworkSource
 
     if model is not None and (Path(model).is_dir() or model.endswith(".onnx")):
         given = [n for n, v in (("--size", size), ("--checkpoint", checkpoint), ("--random-init", random_init)) if v]
         if given:
             raise InputError(f"{model} is a graph with its weights and size in it; leave out {' and '.join(given)}")
-        return GraphSource.of_model(load_model(model, spec))
+        source = GraphSource.of_model(load_model(model, spec))
+        return source.spec.name, source.notes.default, lambda: source
     if spec is not None:
         raise InputError("--spec is for an .onnx file; a recipe has its own contract")
     recipe = load_recipe(model or DEFAULT_RECIPE)
     if size is not None:
         recipe = recipe.at_size(*_size(size))
-    return NetworkSource.of_recipe(recipe, checkpoint, random_init=random_init)
+    return (
+        recipe.name,
+        recipe.precision.default,
+        lambda: NetworkSource.of_recipe(recipe, checkpoint, random_init=random_init),
+    )
 
 
 def _size(text: str) -> tuple[int, int]:

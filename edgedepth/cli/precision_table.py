@@ -45,6 +45,7 @@ def report_lines(report: PrecisionReport) -> Iterator[RenderableType]:
         yield escape(f"kept in FP32: {', '.join(report.kept_fp32)}")
     if report.not_quantized:
         yield escape(f"not quantised: {', '.join(report.not_quantized)}")
+    yield from (escape(note) for note in report.notes)
     yield f"[bold]{escape(report.verdict)}[/]"
 
 

@@ -14,7 +14,7 @@ from edgedepth.bundle.spec import Precision
 from edgedepth.calibration.int8_set import check_image_set, load_image_set, network_feeds
 from edgedepth.device import describe_device, package_version
 from edgedepth.errors import BudgetError, CalibrationSetError, ExportError, OutputError
-from edgedepth.export.fp16 import Fp16Method
+from edgedepth.export.fp16 import Fp16Method, Fp16Result
 from edgedepth.export.frames import ProofFrames, proof_frames
 from edgedepth.export.measure import Measured, measure_precisions
 from edgedepth.export.sensitivity import Int8Result, search_int8
@@ -95,13 +95,13 @@ def export_bundle(
         progress("exporting FP32", None)
         source.write_fp32(fp32, feeds)
         graphs: dict[Precision, tuple[ModelSpec, Path]] = {"fp32": (source.spec, fp32)}
-        kept: tuple[str, ...] = ()
+        fp16: Fp16Result | None = None
         int8: Int8Result | None = None
         if precision == "fp16":
             progress("making FP16", None)
             path = Path(folder) / "fp16.onnx"
             probes = list(network_feeds(source.spec.input, frames.probed))
-            kept = source.write_fp16(fp32, path, probes, method=options.fp16_method, keep_fp32=options.keep_fp32)
+            fp16 = source.write_fp16(fp32, path, probes, method=options.fp16_method, keep_fp32=options.keep_fp32)
             graphs["fp16"] = (_as(source.spec, "fp16"), path)
         elif precision == "int8" and image_set is not None:
             path = Path(folder) / "int8.onnx"
@@ -116,7 +116,7 @@ def export_bundle(
                 "int8": "--keep writes it all the same",
             }[precision]
             raise BudgetError(f"{source.spec.name} in {precision}: {'; '.join(faults)}; {remedy}")
-        report = _report(measured, frames, kept, int8, precision, faults)
+        report = _report(measured, frames, fp16, int8, precision, faults)
         progress("writing the bundle", None)
         spec, graph = graphs[precision]
         model = write_bundle(
@@ -171,7 +171,7 @@ def _faults(measured: Measured, precision: Precision, int8: Int8Result | None) -
 def _report(
     measured: Measured,
     frames: ProofFrames,
-    kept: tuple[str, ...],
+    fp16: Fp16Result | None,
     int8: Int8Result | None,
     precision: Precision,
     faults: list[str],
@@ -187,11 +187,17 @@ def _report(
         versions=versions,
         frame_set=frames.frame_set,
         rows=measured.rows,
-        kept_fp32=kept,
+        kept_fp32=fp16.kept_fp32 if fp16 else (),
+        notes=_notes(fp16) if fp16 else (),
         not_quantized=int8.excluded if int8 else (),
         calibration=int8.calibration if int8 else None,
         verdict=f"kept on request in spite of: {'; '.join(faults)}" if faults else passed,
     )
+
+
+def _notes(fp16: Fp16Result) -> tuple[str, ...]:
+    lost = [f"{weight.tensor} loses {weight.lost:.1%} in FP16: its numbers are too small" for weight in fp16.underflow]
+    return (*((fp16.reason,) if fp16.reason else ()), *lost)
 
 
 def _license_text(spec: ModelSpec) -> str:

@@ -15,6 +15,7 @@ from edgedepth.bundle import Golden, ModelSpec, PrecisionRow
 from edgedepth.bundle.spec import Precision
 from edgedepth.calibration.int8_set import network_feeds
 from edgedepth.depth import DepthEstimator, GateReport, answers, measure_backend
+from edgedepth.errors import ExportError
 from edgedepth.evaluation.frames import score_estimator, scored_range_m
 from edgedepth.export.frames import GOLDEN_FRAMES, ProofFrames
 from edgedepth.types import DepthKind
@@ -57,6 +58,7 @@ def measure_precisions(
     wrongly must not write the reference it is held to, on this device and on all others.
 
     Raises:
+        ExportError: the FP32 network gives something that is no number.
         BackendError, BackendUnavailable: as ``open_backend``.
     """
     with ExitStack() as stack:
@@ -68,6 +70,11 @@ def measure_precisions(
         inputs = np.stack(list(network_feeds(fp32_spec.input, frames.evaluated)))
         with _reference(loaded["fp32"], graphs["fp32"][1]) as trusted:
             reference = Golden(inputs, answers(fp32_spec, trusted, inputs))
+        if wrong := int(np.count_nonzero(~np.isfinite(reference.outputs))):
+            raise ExportError(
+                f"{fp32_spec.name} itself gives NaN or infinite numbers in FP32, {wrong} over {len(inputs)} frames; "
+                "check its weights, and the scale, mean and std of its input"
+            )
         latencies = _latencies(fp32_spec, loaded, reference, progress)
         rows, gates = [], {}
         for index, (precision, opened) in enumerate(loaded.items()):
@@ -114,7 +121,10 @@ def _row(
     spec: ModelSpec, backend: Backend, gate: GateReport, frames: ProofFrames, size_bytes: int, times_ms: list[float]
 ) -> PrecisionRow:
     scores = None
-    if frames.frame_set.truth != "fp32" and spec.output.kind is DepthKind.METRIC and spec.provenance.trained:
+    metric = spec.output.kind is DepthKind.METRIC and spec.provenance.trained
+    # A network of a canonical camera needs to know the camera it is given frames of.
+    placed = spec.output.focal is None or all(frame.intrinsics is not None for frame in frames.evaluated)
+    if frames.frame_set.truth != "fp32" and metric and placed:
         low, high = scored_range_m(spec.output)
         scores = score_estimator(DepthEstimator(spec, backend), frames.evaluated, min_depth_m=low, max_depth_m=high)
     return PrecisionRow(

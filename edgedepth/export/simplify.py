@@ -42,10 +42,11 @@ class Simplification:
     removed: dict[str, int]
 
 
-def simplify(path: Path, *, folder: Path | None = None) -> Simplification:
+def simplify(path: Path, *, folder: Path | None = None, input_shape: tuple[int, ...] | None = None) -> Simplification:
     """Simplify the ONNX file ``path`` in place.
 
     Args:
+        input_shape: of the only input, where the graph leaves it free; it is fixed then.
         folder: where weights that are kept outside the file lie; None is beside it. They are taken into the file.
 
     Raises:
@@ -61,6 +62,8 @@ def simplify(path: Path, *, folder: Path | None = None) -> Simplification:
         onnx.load_external_data_for_model(model, str(folder or path.parent))
     except Exception as error:  # protobuf's, the file system's, or onnx's own
         raise ExportError(f"{path} cannot be read as ONNX: {_line(error)}; export it again") from error
+    if input_shape is not None:
+        _fix_shape(model, input_shape)
     before = Counter(node.op_type for node in model.graph.node)
     folded = _constant_nodes(Graph(model))
     scopes = _scopes(model)
@@ -88,6 +91,18 @@ def simplify(path: Path, *, folder: Path | None = None) -> Simplification:
         constants_folded=folded,
         removed=dict(removed),
     )
+
+
+def _fix_shape(model: Any, shape: tuple[int, ...]) -> None:
+    """Sizes follow from the input's; what the file says of the output is dropped where it is free, and inferred."""
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    for dim, size in zip(dims, shape, strict=False):
+        dim.dim_value = size  # a name that was there goes with it
+    for output in model.graph.output:
+        for dim in output.type.tensor_type.shape.dim:
+            if not dim.dim_value:
+                dim.Clear()
+    del model.graph.value_info[:]
 
 
 def _constant_nodes(graph: Graph) -> int:

@@ -16,7 +16,7 @@ from edgedepth.bundle import License, Model, ModelSpec, Provenance
 from edgedepth.bundle.onnxfacts import read_facts
 from edgedepth.bundle.store import network_sha256
 from edgedepth.errors import InputError, RecipeError
-from edgedepth.export.fp16 import Fp16Method, convert_fp16, export_fp16
+from edgedepth.export.fp16 import Fp16Method, Fp16Result, convert_fp16, export_fp16
 from edgedepth.export.onnx_export import OPSET, export_onnx
 from edgedepth.export.parity import check_parity
 from edgedepth.export.recipe import PrecisionNotes, Recipe
@@ -50,8 +50,8 @@ class ExportSource(ABC):
     @abstractmethod
     def write_fp16(
         self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
-    ) -> tuple[str, ...]:
-        """Write the FP16 graph (FP32 at its inputs and outputs). Returns what was kept in FP32. Errors as above."""
+    ) -> Fp16Result:
+        """Write the FP16 graph (FP32 at its inputs and outputs) and prove it on ``feeds``. Errors as above."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,15 @@ class NetworkSource(ExportSource):
 
     def write_fp16(
         self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
-    ) -> tuple[str, ...]:
+    ) -> Fp16Result:
         """See ExportSource."""
         if method == "autocast":
-            kept = convert_fp16(fp32, path, feeds=feeds, method="autocast", keep_fp32=keep_fp32).kept_fp32
+            result = convert_fp16(fp32, path, feeds=feeds, method="autocast", keep_fp32=keep_fp32)
         else:
             size = self.spec.input.height, self.spec.input.width
-            kept = export_fp16(self.network, *size, path, feeds=feeds, fp32_onnx=fp32, keep_fp32=keep_fp32).kept_fp32
+            result = export_fp16(self.network, *size, path, feeds=feeds, fp32_onnx=fp32, keep_fp32=keep_fp32)
         check_parity(fp32, path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
-        return kept
+        return result
 
     def _answer(self, feed: Array) -> Array:
         import torch
@@ -133,7 +133,8 @@ class GraphSource(ExportSource):
         """A bundle, or a bare ``.onnx`` with its spec.
 
         Raises:
-            InputError: spec or graph is not FP32: what a lower precision lost cannot be had back.
+            InputError: spec or graph is not FP32: what a lower precision lost cannot be had back; or the spec is for
+                images of every size.
         """
         spec = model.spec
         # A hand-written spec says FP32 by saying nothing.
@@ -142,6 +143,11 @@ class GraphSource(ExportSource):
             raise InputError(
                 f"{model.root or model.onnx_path} is {found}; export starts from the FP32 network, "
                 "so give that bundle or .onnx"
+            )
+        if spec.input.resize == "keep_aspect_multiple":
+            raise InputError(
+                f"{spec.name} takes every size (input.resize = keep_aspect_multiple) and a bundle has one; set "
+                "input.resize to letterbox, stretch or center_crop, and input.height and width to the size wanted"
             )
         if spec.provenance.checkpoint_sha256 is None:
             digest = network_sha256(model.onnx_path)
@@ -152,15 +158,17 @@ class GraphSource(ExportSource):
     def write_fp32(self, path: Path, feeds: Sequence[Array]) -> None:
         """See ExportSource."""
         shutil.copyfile(self.onnx_path, path)
-        simplify(path, folder=self.onnx_path.parent)
+        image = self.spec.input
+        shape = (3, image.height, image.width) if image.layout == "NCHW" else (image.height, image.width, 3)
+        simplify(path, folder=self.onnx_path.parent, input_shape=(1, *shape))
         check_parity(self.onnx_path, path, feeds, tolerance=self.notes.onnx_tolerance)
 
     def write_fp16(
         self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
-    ) -> tuple[str, ...]:
+    ) -> Fp16Result:
         """See ExportSource."""
-        kept = convert_fp16(
+        result = convert_fp16(
             fp32, path, feeds=feeds, method="autocast" if method == "autocast" else "graph", keep_fp32=keep_fp32
-        ).kept_fp32
+        )
         check_parity(fp32, path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
-        return kept
+        return result

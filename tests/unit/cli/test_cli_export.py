@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from networks import write_network
@@ -140,3 +141,37 @@ def test_a_bundle_goes_into_a_triton_repository(edgedepth: Cli, network: Path, t
     assert ended.code == 0, ended.err
     assert (tmp_path / "models" / "net" / "config.pbtxt").is_file()
     assert (tmp_path / "models" / "net" / "1" / "model.onnx").is_file()
+
+
+def test_a_graph_of_free_size_becomes_one_of_the_spec_s_size(edgedepth: Cli, network: Path, tmp_path: Path) -> None:
+    model = onnx.load(network)
+    for value in (*model.graph.input, *model.graph.output):
+        for index, letter in ((2, "h"), (3, "w")):
+            value.type.tensor_type.shape.dim[index].dim_param = letter
+    onnx.save(model, network)
+    ended = edgedepth("export", network, "--fp32", "-o", tmp_path / "b", "-q")
+    assert ended.code == 0, ended.err
+    session = onnxruntime.InferenceSession(str(load_model(tmp_path / "b").onnx_path))
+    assert session.get_inputs()[0].shape == [1, 3, 8, 8]
+    assert session.get_outputs()[0].shape == [1, 1, 8, 8]
+
+
+def test_a_network_that_gives_no_numbers_is_told_so(edgedepth: Cli, tmp_path: Path) -> None:
+    path = write_network(tmp_path / "net.onnx", weights=(float("nan"), 1.0, 1.0))
+    path.with_suffix(".toml").write_text(SPEC)
+    ended = edgedepth("export", path, "--fp32", "-o", tmp_path / "b", "-q")
+    assert ended.code == 2
+    assert "NaN" in ended.err
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_default_name_and_the_repository_are_looked_at_first(
+    edgedepth: Cli, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(network.parent)
+    monkeypatch.setattr("edgedepth.export.sources.NetworkSource.of_recipe", lambda *_, **__: pytest.fail("too late"))
+    Path("fastdepth-fp16").mkdir()
+    assert "fastdepth-fp16 exists already" in edgedepth("export", "fastdepth", "--random-init").err
+    Path("models/fastdepth").mkdir(parents=True)
+    ended = edgedepth("export", "fastdepth", "--random-init", "--fp32", "--triton", "models")
+    assert "models/fastdepth exists already" in ended.err
