@@ -210,7 +210,7 @@ def _xml(scene: RoomScene, solids: Sequence[Solid], samples: int, shadow_px: int
     K = scene.still.intrinsics
     parts = [
         f'<mujoco><visual><global offwidth="{K.width}" offheight="{K.height}"/><map znear="0.1" zfar="20"/>'
-        f'<quality shadowsize="{shadow_px}" offsamples="{samples}" numquads="6" numslices="18" numstacks="10"/>'
+        f'<quality shadowsize="{shadow_px}" offsamples="{samples}" numquads="5" numslices="14" numstacks="8"/>'
         f'<headlight ambient="{_numbers(scene.ambient)}" diffuse=".08 .08 .08" specular="0 0 0"/></visual>'
         '<statistic extent="1" center="0 0 0"/><option><flag contact="disable"/></option><asset>'
     ]
