@@ -30,10 +30,9 @@ CASES = [
     Case("lraspp", 160, 5e-3, (64, 64)),
     Case("unetpp", 40, 2e-3, config={"encoder": "resnet18"}),
     Case("densedepth", 40, 3e-4, config={"encoder": "densenet121", "decoder_width": 0.5}),
-    Case("irv2-attention", 32, 1e-3),
-    Case("glpn-nyu", 80, 1e-3, config={"overrides": {"hidden_sizes": [16, 32, 64, 96], "depths": [2, 2, 2, 2],
-                                                     "num_attention_heads": [1, 2, 4, 6]}}),
-]  # fmt: skip
+    Case("irv2-attention", 40, 1e-3),
+    Case("glpn-nyu", 180, 6e-4, (64, 64)),
+]
 FAST = ("resunet",)
 
 
