@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from edgedepth.sources.opencv import quieten_opencv
+
+# Shells start background jobs with Ctrl-C ignored, and tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 sys.path.append(str(Path(__file__).with_name("support")))
 # FFmpeg's log level is read once, by whatever uses it first: here often a test that writes a video.

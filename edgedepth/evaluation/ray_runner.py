@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -139,6 +141,9 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
     if address is None:  # ours: it sends statistics to nobody, and its own log stays in its files
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # Ray takes SIGTERM for itself and does not give it back.
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if main_thread else None
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
@@ -155,3 +160,5 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)

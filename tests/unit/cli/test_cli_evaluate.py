@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,14 @@ def test_a_checkpoint_with_its_recipe(edgedepth: Call, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own defaults' names
 def test_over_ray(edgedepth: Call, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra scale (ray[data])")
+    before = signal.getsignal(signal.SIGTERM)
     manifest = write_rooms(tmp_path, 4)
     plain, spread = (
         edgedepth("evaluate", net(tmp_path), "--data", manifest, "--json", *more) for more in ([], ["--ray"])
     )
     assert spread.code == 0, spread.err
     assert json.loads(spread.out)["frames"] == json.loads(plain.out)["frames"]
+    assert signal.getsignal(signal.SIGTERM) is before, "a run that follows is still ended by SIGTERM's handler"
 
 
 def test_other_kinds_of_data_and_protocols(edgedepth: Call, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 def cluster() -> Iterator[None]:
     """One for the module: starting it takes seconds."""
     ray.cloudpickle.register_pickle_by_value(scored_rooms)  # workers cannot import the tests
+    before = signal.getsignal(signal.SIGTERM)  # Ray takes it
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_the_same_numbers_although_a_worker_is_killed(tmp_path: Path) -> None:
