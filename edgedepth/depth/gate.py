@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgedepth.backends import Backend, ProvableBackend, open_backend
+from edgedepth.backends import Backend, ImageBackend, ProvableBackend, open_backend
 from edgedepth.bundle import Golden, Model, ModelSpec, check_spec, read_golden
 from edgedepth.bundle.onnxfacts import read_facts
 from edgedepth.bundle.spec import Precision
 from edgedepth.bundle.store import file_sha256
 from edgedepth.depth.conversion import to_units
 from edgedepth.depth.postprocess import plane_of
-from edgedepth.depth.preprocess import preprocess
+from edgedepth.depth.preprocess import image_feed, preprocess
 from edgedepth.depth.resize import ResizePlan
 from edgedepth.errors import BundleError, GateError
 
@@ -39,6 +39,9 @@ __all__ = [
 
 REGIONS = 8
 """A frame is looked at in REGIONS x REGIONS tiles as well: one wrong person hardly moves the mean of a frame."""
+
+IMAGE_TOLERANCE = 0.02
+"""Mean difference of depth between frames resized on the device and on the CPU."""
 
 NEGLIGIBLE = 0.05
 """Of a frame's median: smaller values have no ratios, and their differences are relative to this."""
@@ -237,8 +240,32 @@ def prove_backend(model: Model, backend: Backend) -> GateReport | None:
         report = check_backend(model.spec, golden, backend, tolerance)
     except GateError as error:
         raise GateError(f"{error}. {backend.gate_hint}" if backend.gate_hint else str(error)) from None
+    _prove_images(model.spec, backend)
     backend.record_proof({**asdict(report), "claim": claim})
     return report
+
+
+def _prove_images(spec: ModelSpec, backend: Backend) -> None:
+    """Frames that the device itself makes tensors of must give what the tensors of the CPU give.
+
+    The two round a pixel's interpolation differently, by one level of 255 at most.
+
+    Raises:
+        GateError: they do not.
+    """
+    if not (isinstance(backend, ImageBackend) and backend.takes_images):
+        return
+    frame = probe_images(3 * spec.input.height // 2, 2 * spec.input.width, 1)[0]
+    plan = ResizePlan.for_frame(spec.input, (frame.shape[1], frame.shape[0]))
+    image, depth = check_spec(spec, backend.inputs, backend.outputs)
+    fed = plane_of(backend.run({image.name: preprocess(spec.input, plan)(frame)})[depth.name]).copy()
+    made = plane_of(backend.run_image(frame, image_feed(spec.input, plan))[depth.name])
+    off = float(np.nanmean(relative_differences(fed, made)))
+    if not off <= IMAGE_TOLERANCE or (np.isfinite(fed) != np.isfinite(made)).any():
+        raise GateError(
+            f"{backend.name} makes another tensor of a frame than the CPU does: {spec.name}'s depth differs by "
+            f"{off:.2%} (allowed {IMAGE_TOLERANCE:.0%}); use another backend and report this"
+        )
 
 
 def _precision_of(model: Model) -> Precision:

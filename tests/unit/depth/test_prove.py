@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from networks import write_network
@@ -132,3 +133,27 @@ def test_a_library_that_computes_differently_is_held_to_the_golden_data_each_tim
     with pytest.raises(GateError, match=r"scale off by -10\.00%"):
         prove_backend(bundle, backend)
     assert prove_backend(bare, backend) is None  # nothing to hold it to
+
+
+class TakesImages(Compiled):
+    """As Compiled, and makes tensors of frames itself: the right way, or upside down."""
+
+    takes_images = True
+
+    def __init__(self, flipped: bool) -> None:
+        super().__init__(1.0)
+        self._flipped = flipped
+
+    def run_image(self, image, feed):
+        pixels = cv2.resize(image[::-1] if self._flipped else image, feed.network_wh, interpolation=cv2.INTER_LINEAR)
+        return self.run({"image": np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(255)})
+
+
+def test_tensors_made_on_the_device_are_compared_with_those_of_the_cpu(bundle: Model) -> None:
+    right = TakesImages(flipped=False)
+    prove_backend(bundle, right)
+    assert right.proof is not None
+    wrong = TakesImages(flipped=True)
+    with pytest.raises(GateError, match="makes another tensor of a frame than the CPU does"):
+        prove_backend(bundle, wrong)
+    assert wrong.proof is None
