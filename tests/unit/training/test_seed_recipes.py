@@ -60,7 +60,7 @@ CASES: dict[str, tuple[Callable[[Path], Dataset], tuple[str, ...], tuple[str, ..
     "lraspp-nyu-diw": (nyu_and_diw, NYU_DIW, ("--lr", "2e-3", "--epochs", "6")),
     "unetpp-nyu-diw": (nyu_and_diw, NYU_DIW, ("--lr", "1e-3", "--epochs", "4")),
     "densedepth-transfer": (nyu_csv, ("--data", "{0}/data"), ("--epochs", "4")),
-    "glpn-finetune-child": (child, ("--data", "{0}"), ("--lr", "3e-4", "--epochs", "4")),
+    "glpn-finetune-child": (child, ("--data", "{0}"), ("--lr", "6e-4", "--epochs", "4")),
     "irv2-attention-nyu": (nyu_mat, ("--data", "{0}"), ("--lr", "1e-3", "--epochs", "4")),
 }
 FAST = ("resunet-diode",)
