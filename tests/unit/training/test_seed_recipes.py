@@ -93,8 +93,8 @@ def test_it_trains_exports_and_torch_and_onnx_agree(
     for stage in stages:
         loss = [float(row["loss"]) for row in read_curve(out / "curve.csv") if row["stage"] == stage and row["loss"]]
         print(name, stage, "loss", loss)
-        third = len(loss) // 3  # batches differ, those of two kinds of data most
-        assert sum(loss[-third:]) < 0.95 * sum(loss[:third])
+        third = len(loss) // 3  # batches differ: without learning the ratio was 0.95 to 1.11
+        assert sum(loss[-third:]) < 0.9 * sum(loss[:third])
     assert list((out / "samples").glob("*.png"))
 
     edgedepth("export", record["model"], "--fp32", "--checkpoint", out / "weights.safetensors", "--size", "96x96",
