@@ -5,8 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("torch", "tensorrt", "tensorrt_rtx", "pycuda", "cuda", "pyrealsense2", "gi", "mcap", "openvino", "ray", "mujoco")
-# Only these rooms may import torch (docs/architecture.md); they do not exist yet or are named here.
+HEAVY = (
+    "torch",
+    "tensorrt",
+    "tensorrt_rtx",
+    "pycuda",
+    "cuda",
+    "pyrealsense2",
+    "gi",
+    "mcap",
+    "openvino",
+    "ray",
+    "mujoco",
+)
+# Only these rooms may import torch (docs/architecture.md).
 HOST_ONLY = ("edgedepth.models", "edgedepth.data", "edgedepth.training", "edgedepth.export")
 
 SCRIPT = f"""
