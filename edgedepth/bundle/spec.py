@@ -32,6 +32,7 @@ __all__ = [
     "License",
     "ModelSpec",
     "OutputSpec",
+    "PersonSpec",
     "Precision",
     "Provenance",
     "ResizeRule",
@@ -117,6 +118,15 @@ class OutputSpec(_Model):
         return self
 
 
+class PersonSpec(_Model):
+    """A second output, on the depth's grid: the probability, 0 to 1, that a pixel shows a person."""
+
+    name: str
+    """Tensor name."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """A pixel of at least this belongs to a person."""
+
+
 class License(_Model):
     """The licence of the weights."""
 
@@ -143,6 +153,8 @@ class ModelSpec(_Model):
     name: str = Field(min_length=1)
     input: InputSpec
     output: OutputSpec
+    person: PersonSpec | None = None
+    """The output that tells people from things, where the network has one."""
     precision: Precision = "fp32"
     opset: int | None = None
     parameters: int | None = Field(default=None, ge=0)

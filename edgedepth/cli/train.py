@@ -155,7 +155,9 @@ def _setup(recipe: TrainingRecipe) -> ModelSetup:
 
     exported = load_recipe(recipe.model)
     model = exported.model
-    return ModelSetup(exported.name, model.family, exported.input, exported.output, model.config, model.size_multiple)
+    return ModelSetup(
+        exported.name, model.family, exported.input, exported.output, exported.person, model.config, model.size_multiple
+    )
 
 
 def _report(recipe: TrainingRecipe, result: TrainingResult, *, as_json: bool) -> None:

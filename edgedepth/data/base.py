@@ -71,6 +71,7 @@ class Sample:
         pose: camera pose, or None.
         pairs: ordinal pairs, or None.
         up: unit vector opposite to gravity in the camera frame, or None.
+        person_ids: uint8 H x W, who is where: 0 nobody, i the i-th person; None where nobody looked.
 
     Raises:
         DataError: types or sizes that do not fit each other.
@@ -84,6 +85,7 @@ class Sample:
     pose: Pose | None = None
     pairs: OrdinalPairs | None = None
     up: tuple[float, float, float] | None = None
+    person_ids: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
@@ -98,6 +100,12 @@ class Sample:
             raise DataError(
                 f"{self.id}: the image is {width}x{height} and its depth {found}; depth is never resampled: "
                 "do these two files belong together?"
+            )
+        ids = self.person_ids
+        if ids is not None and (ids.shape != (height, width) or ids.dtype != np.uint8):
+            raise DataError(
+                f"{self.id}: who is where is one number of 8 bits per pixel of the {width}x{height} image, found "
+                f"{ids.dtype} {'x'.join(map(str, ids.shape[::-1]))}"
             )
         if self.intrinsics is not None and self.intrinsics.size_wh != (width, height):
             raise DataError(

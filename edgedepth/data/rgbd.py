@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from edgedepth.data.base import DepthFacts, Entry, Listed, Sample
@@ -15,6 +16,7 @@ from edgedepth.data.files import folders_where, read_lines
 from edgedepth.errors import DataError, InputError, SourceNotFound
 from edgedepth.intrinsics_io import load_intrinsics
 from edgedepth.sources import SourceOptions
+from edgedepth.sources.images import read_image
 from edgedepth.sources.rgbd import RgbdEntry, is_rgbd_folder, read_pair, rgbd_entries
 from edgedepth.types import Pose
 
@@ -53,7 +55,11 @@ class RgbdDataset(Listed[PairEntry]):
         camera = frame.intrinsics
         if camera is None and self._intrinsics is not None:
             camera = load_intrinsics(self._intrinsics, size_wh=frame.size_wh)
-        return Sample(frame.image, frame.depth_m, camera, entry.id, entry.group, frame.pose, up=frame.up)
+        ids = None if entry.pair.mask is None else read_image(entry.pair.mask, cv2.IMREAD_UNCHANGED)
+        return Sample(
+            frame.image, frame.depth_m, camera, entry.id, entry.group, frame.pose, up=frame.up,
+            person_ids=None if ids is None else np.asarray(ids, ids.dtype),
+        )  # fmt: skip
 
 
 def looks_like(path: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from edgedepth.bundle.spec import InputSpec, License, OutputSpec, Precision
+from edgedepth.bundle.spec import InputSpec, License, OutputSpec, PersonSpec, Precision
 from edgedepth.documents import SUFFIXES, read_document
 from edgedepth.errors import InputError, RecipeError
 from edgedepth.resources import find_resource, list_resources
@@ -84,6 +84,7 @@ class Recipe(_Section):
     weights: Weights = Weights()
     input: InputSpec
     output: OutputSpec
+    person: PersonSpec | None = None
     precision: PrecisionNotes = PrecisionNotes()
 
     @model_validator(mode="after")

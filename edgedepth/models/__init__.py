@@ -28,6 +28,7 @@ FAMILIES = {
     "zoedepth": "edgedepth.models.zoedepth",
     "dpt": "edgedepth.models.dpt",
     "depth_pro": "edgedepth.models.depth_pro",
+    "edgedepth_s": "edgedepth.models.edgedepth_s",
 }
 
 

@@ -46,7 +46,8 @@ _ROLE = re.compile(r"(?i)[._-]?(rgb|colou?r|depth|image|frame)[._-]?")
 class RgbdEntry:
     """One pair: paths, metres per unit, and what is known of the camera (for the colour image's size).
 
-    ``id`` and ``group`` (the scene or subject) are what a manifest says, if it does.
+    ``id`` and ``group`` (the scene or subject) are what a manifest says, if it does; ``mask`` is an 8-bit image of who
+    is where: 0 nobody, i the i-th person.
     """
 
     rgb: Path
@@ -57,6 +58,7 @@ class RgbdEntry:
     pose: Pose | None = None
     id: str | None = None
     group: str | None = None
+    mask: Path | None = None
 
 
 class _Camera(BaseModel):
@@ -85,6 +87,7 @@ class _ManifestEntry(BaseModel):
     T_world_camera: list[list[float]] | None = None
     id: str | None = None
     group: str | None = None
+    mask: str | None = None
 
 
 def read_depth_m(path: Path, depth_scale_m: float) -> NDArray[np.float32]:
@@ -251,6 +254,7 @@ def _entry(row: _ManifestEntry, folder: Path, where: str, options: SourceOptions
         pose,
         row.id,
         row.group,
+        None if row.mask is None else folder / row.mask,
     )
 
 

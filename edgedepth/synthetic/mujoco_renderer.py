@@ -23,11 +23,12 @@ from edgedepth.synthetic.rooms import RoomScene
 from edgedepth.synthetic.scene import Camera
 from edgedepth.synthetic.solids import Solid, draw_solids, room_depth
 from edgedepth.synthetic.textures import NAMES, make_texture
-from edgedepth.types import Frame
+from edgedepth.types import Frame, Intrinsics
 
 __all__ = ["RoomRenderer", "RoomView", "truth"]
 
 TEXTURE_PX = 128
+_VIEW_SEED = 1_000_003
 WALL_M = 0.1
 _SYSTEM = "It also needs an OpenGL driver: apt-get install libegl1 libgl1-mesa-dri libgles2."
 
@@ -95,12 +96,16 @@ class RoomRenderer:
             self._gl = None
 
     def render(self, scene: RoomScene, t_s: float = 0.0, *, sensor: RgbSensor | None = None) -> RoomView:
-        """The room at ``t_s`` seconds. ``sensor`` None draws one from the room's seed."""
+        """The room at ``t_s`` seconds. ``sensor`` None draws one from the room's seed and view.
+
+        A room that only changed its camera is not loaded again.
+        """
         camera, moving = scene.camera(t_s), scene.moving_solids(t_s)
         picture = _without_dots(self._picture(scene, camera, moving))
         depth, ids = truth(scene, camera, moving)
-        sensor = RgbSensor.random(scene.seed) if sensor is None else sensor
-        image = sense(picture, sensor, seed=scene.seed, t_s=t_s)
+        seed = scene.seed + _VIEW_SEED * scene.view
+        sensor = RgbSensor.random(seed) if sensor is None else sensor
+        image = sense(picture, sensor, seed=seed, t_s=t_s)
         return RoomView(image, depth.astype(np.float32), ids, camera, scene.floor(t_s), scene, t_s)
 
     def _picture(self, scene: RoomScene, camera: Camera, moving: Sequence[Solid]) -> NDArray[np.uint8]:
@@ -110,8 +115,9 @@ class RoomRenderer:
             self._size_wh = camera.intrinsics.size_wh
             self._gl = _gl_context(self._size_wh)
         self._gl.make_current()
-        if self._shown is not scene:
+        if self._shown is None or self._shown.solids is not scene.solids:
             self._load(mujoco, scene)
+        self._model.cam_intrinsic[0] = _lens(camera.intrinsics)
         data, first = self._data, len(scene.solids) + 6
         for index, solid in enumerate(moving):
             data.geom_xpos[first + index] = solid.center_m
@@ -212,6 +218,12 @@ def _walls(scene: RoomScene) -> list[Solid]:
     return solids
 
 
+def _lens(K: Intrinsics) -> tuple[float, float, float, float]:
+    """MuJoCo's ``cam_intrinsic``: focal lengths and shift of the principal point, for a sensor of 1 x 1."""
+    shift = (K.width - 1) / 2 - K.cx, K.cy - (K.height - 1) / 2
+    return K.fx / K.width, K.fy / K.height, shift[0] / K.width, shift[1] / K.height
+
+
 def _numbers(values: Any) -> str:
     return " ".join(f"{float(v):.6g}" for v in values)
 
@@ -242,12 +254,8 @@ def _xml(scene: RoomScene, solids: Sequence[Solid], samples: int, shadow_px: int
         f'specular=".15 .15 .15" castshadow="{str(light.shadows).lower()}"/>'
         for light in scene.lights
     )
-    f = K.fx / K.width, K.fy / K.height
-    shift = (K.width - 1) / 2 - K.cx, K.cy - (K.height - 1) / 2
-    parts.append(
-        f'<camera name="eye" sensorsize="1 1" resolution="{K.width} {K.height}" focal="{_numbers(f)}" '
-        f'principalpixel="{_numbers(shift)}"/>'
-    )
+    lens = _numbers(_lens(K)[:2])
+    parts.append(f'<camera name="eye" sensorsize="1 1" resolution="{K.width} {K.height}" focal="{lens}"/>')
     for index, solid in enumerate(solids):
         material = f"surface{min(index, 2)}" if index < 6 else solid.texture
         size = {"box": 3, "ellipsoid": 3}.get(solid.kind)

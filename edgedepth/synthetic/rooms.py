@@ -53,6 +53,7 @@ class RoomScene:
         surfaces: floor, ceiling, walls.
         lights: lamps. ambient: light from everywhere, 0 to 1.
         still: the camera at rest; ``camera(t_s)`` sways about it by ``sway_m`` and ``sway_deg``.
+        view: 0 with the room's own camera; see ``edgedepth.synthetic.views``.
     """
 
     seed: int
@@ -65,6 +66,7 @@ class RoomScene:
     still: Camera
     sway_m: float = 0.0
     sway_deg: float = 0.0
+    view: int = 0
 
     def camera(self, t_s: float) -> Camera:
         """The camera at a time: as held in a hand, or at rest."""

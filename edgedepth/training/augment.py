@@ -12,11 +12,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.bundle.spec import InputSpec
 from edgedepth.data import OrdinalPairs, Sample
+from edgedepth.depth.resize import ResizePlan
 from edgedepth.training.recipe import Augmentation, Colour
 from edgedepth.types import DistortionModel, Intrinsics
 
-__all__ = ["augment", "crop", "cutdepth", "flip", "generator", "recolour", "resize", "zoom"]
+__all__ = [
+    "UNKNOWN", "augment", "crop", "cut_to_aspect", "cutdepth", "fit", "flip", "generator", "recolour", "resize", "zoom",
+]  # fmt: skip
+
+UNKNOWN = 255
+"""In ``person_ids``: padding, where there is nothing to know."""
 
 _INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 
@@ -28,28 +35,32 @@ def generator(seed: int, stage: int, epoch: int, index: int) -> np.random.Genera
 
 def augment(
     sample: Sample, size_hw: tuple[int, int], how: Augmentation, random: np.random.Generator, *,
-    max_depth_m: float, interpolation: str = "bilinear",
+    max_depth_m: float, spec: InputSpec,
 ) -> Sample:  # fmt: skip
     """One sample as training sees it: varied by ``how``, at ``size_hw``, or the crop's size where there is one.
 
     Args:
         sample: as the data set gives it.
-        size_hw: height and width it is brought to, aspect not kept, as the exported network's input is.
+        size_hw: height and width it is brought to, as ``spec`` says.
         how: what is varied.
         random: see ``generator``.
         max_depth_m: the depth that Vertical CutDepth paints white.
-        interpolation: of the picture, as in InputSpec.
+        spec: the exported network's input, at any size: how pictures are fitted to it.
     """
     # All are drawn, whatever is switched on: changing one leaves the others.
     mirrored, cut = random.random() < how.flip, random.random() < how.cutdepth
     factor = random.uniform(1.0, how.zoom)
     places = random.random(4)
     slices = random.random(2)
+    is_cut, shape, where = random.random(3)
     if mirrored:
         sample = flip(sample)
+    if how.aspect is not None and is_cut < 0.5:
+        low, high = np.log(how.aspect)
+        sample = cut_to_aspect(sample, float(np.exp(low + shape * (high - low))), float(where))
     if factor > 1:
         sample = zoom(sample, factor, (places[0], places[1]))
-    sample = resize(sample, *size_hw, interpolation)
+    sample = fit(sample, *size_hw, spec)
     if how.crop is not None:
         height, width = how.crop
         y, x = (int(place * (room + 1)) for place, room in zip(places[2:], (size_hw[0] - height, size_hw[1] - width),
@@ -72,6 +83,7 @@ def flip(sample: Sample) -> Sample:
         sample,
         image=np.ascontiguousarray(sample.image[:, ::-1]),
         depth_m=None if sample.depth_m is None else np.ascontiguousarray(sample.depth_m[:, ::-1]),
+        person_ids=None if sample.person_ids is None else np.ascontiguousarray(sample.person_ids[:, ::-1]),
         intrinsics=None if camera is None else _mirrored(camera),
         pairs=None if pairs is None else _moved(pairs, (-1.0, 1.0), (width - 1.0, 0.0)),
         pose=None,
@@ -89,8 +101,45 @@ def crop(sample: Sample, x: int, y: int, width: int, height: int) -> Sample:
         sample,
         image=np.ascontiguousarray(sample.image[rows, columns]),
         depth_m=None if sample.depth_m is None else np.ascontiguousarray(sample.depth_m[rows, columns]),
+        person_ids=None if sample.person_ids is None else np.ascontiguousarray(sample.person_ids[rows, columns]),
         intrinsics=None if sample.intrinsics is None else sample.intrinsics.cropped(x, y, width, height),
         pairs=pairs,
+    )
+
+
+def cut_to_aspect(sample: Sample, aspect: float, place: float) -> Sample:
+    """The largest part whose width over height is ``aspect``; ``place`` (0..1) says which, from the top or left."""
+    width, height = sample.size_wh
+    w, h = min(width, max(1, round(height * aspect))), min(height, max(1, round(width / aspect)))
+    return crop(sample, int(place * (width - w + 1)), int(place * (height - h + 1)), w, h)
+
+
+def fit(sample: Sample, height: int, width: int, spec: InputSpec) -> Sample:
+    """Brought to the network's size by the rule of its spec, stretch or letterbox. Of padding nothing is known."""
+    plan = ResizePlan.for_frame(spec.model_copy(update={"height": height, "width": width}), sample.size_wh)
+    u, v, w, h = plan.content
+    sample = resize(sample, h, w, spec.interpolation)
+    if (w, h) == (width, height):
+        return sample
+    image = np.full((height, width, 3), spec.pad_value, np.uint8)
+    content = np.s_[v : v + h, u : u + w]
+    image[content] = sample.image
+    depth_m: NDArray[np.float32] | None = None
+    ids: NDArray[np.uint8] | None = None
+    if sample.depth_m is not None:
+        depth_m = np.full((height, width), np.nan, np.float32)
+        depth_m[content] = sample.depth_m
+    if sample.person_ids is not None:
+        ids = np.full((height, width), UNKNOWN, np.uint8)
+        ids[content] = sample.person_ids
+    camera, pairs = sample.intrinsics, sample.pairs
+    return replace(
+        sample,
+        image=image,
+        depth_m=depth_m,
+        intrinsics=None if camera is None else camera.cropped(-u, -v, width, height),
+        pairs=None if pairs is None else _moved(pairs, (1.0, 1.0), (float(u), float(v))),
+        person_ids=ids,
     )
 
 
@@ -111,6 +160,7 @@ def resize(sample: Sample, height: int, width: int, interpolation: str = "biline
         sample,
         image=image,
         depth_m=None if sample.depth_m is None else sample.depth_m[_nearest(height, h)][:, _nearest(width, w)],
+        person_ids=None if sample.person_ids is None else sample.person_ids[_nearest(height, h)][:, _nearest(width, w)],
         intrinsics=None if sample.intrinsics is None else sample.intrinsics.resized(width, height),
         pairs=pairs,
     )

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from edgedepth.bundle.spec import InputSpec
 from edgedepth.data import Dataset, Sample
 from edgedepth.errors import DataError
-from edgedepth.training.augment import augment, generator
+from edgedepth.training.augment import UNKNOWN, augment, generator
 from edgedepth.training.batches import Key
 from edgedepth.training.recipe import Augmentation, DataSource
 
@@ -26,10 +27,12 @@ MOST_CORRUPT = 100
 
 @dataclass(frozen=True)
 class Item:
-    """One sample as tensors: image uint8 3 x H x W, depth float32 1 x H x W (NaN unknown), pairs int64 N x 5."""
+    """One sample as tensors: image uint8 3 x H x W, depth float32 1 x H x W (NaN unknown), pairs int64 N x 5,
+    person uint8 1 x H x W (0 no, 1 yes, UNKNOWN)."""
 
     image: Tensor
     depth_m: Tensor
+    person: Tensor
     pairs: Tensor
     f_px: float
     skipped: tuple[str, ...]
@@ -38,7 +41,8 @@ class Item:
 
 @dataclass
 class Batch:
-    """Items stacked. ``pairs`` int64 N x 6: the image first, then as in Item. ``f_px`` float32 B, NaN unknown.
+    """Items stacked. ``person`` uint8 B x 1 x H x W. ``pairs`` int64 N x 6: the image first, then as in Item. ``f_px``
+    float32 B, NaN unknown.
 
     Attributes:
         skipped: one sentence for each sample that could not be read and was replaced.
@@ -47,6 +51,7 @@ class Batch:
 
     image: Tensor
     depth_m: Tensor
+    person: Tensor
     pairs: Tensor
     f_px: Tensor
     skipped: tuple[str, ...]
@@ -54,7 +59,8 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """For a DataLoader that copies to a GPU."""
-        self.image, self.depth_m = self.image.pin_memory(), self.depth_m.pin_memory()
+        for name in ("image", "depth_m", "person"):
+            setattr(self, name, getattr(self, name).pin_memory())
         return self
 
 
@@ -102,9 +108,8 @@ class TrainingSet(TorchDataset[Item]):
         )
 
     def _item(self, sample: Sample, source: DataSource, random: np.random.Generator, skipped: list[str]) -> Item:
-        interpolation = self.input_spec.interpolation
         max_m = source.max_depth_m
-        seen = augment(sample, self.size_hw, self.how, random, max_depth_m=max_m, interpolation=interpolation)
+        seen = augment(sample, self.size_hw, self.how, random, max_depth_m=max_m, spec=self.input_spec)
         height, width = seen.image.shape[:2]
         depth = np.full((height, width), np.nan, np.float32) if seen.depth_m is None else seen.depth_m.copy()
         with np.errstate(invalid="ignore"):
@@ -117,6 +122,7 @@ class TrainingSet(TorchDataset[Item]):
         return Item(
             torch.from_numpy(np.ascontiguousarray(seen.image.transpose(2, 0, 1))),
             torch.from_numpy(depth)[None],
+            torch.from_numpy(_is_person(seen, (height, width)))[None],
             torch.from_numpy(rows),
             float("nan") if seen.intrinsics is None else seen.intrinsics.f_px,
             tuple(skipped),
@@ -125,8 +131,16 @@ class TrainingSet(TorchDataset[Item]):
     def _nothing(self, skipped: list[str], error: str) -> Item:
         height, width = self.how.crop or self.size_hw
         blank = torch.zeros(3, height, width, dtype=torch.uint8)
-        return Item(blank, torch.full((1, height, width), torch.nan), torch.zeros(0, 5, dtype=torch.int64),
-                    float("nan"), tuple(skipped), error)  # fmt: skip
+        return Item(blank, torch.full((1, height, width), torch.nan), torch.full_like(blank[:1], UNKNOWN),
+                    torch.zeros(0, 5, dtype=torch.int64), float("nan"), tuple(skipped), error)  # fmt: skip
+
+
+def _is_person(sample: Sample, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """1 where a person is, 0 where none is, UNKNOWN where nobody looked: uint8 H x W."""
+    if sample.person_ids is None:
+        return np.full(size_hw, UNKNOWN, np.uint8)
+    ids = sample.person_ids
+    return np.where(ids == UNKNOWN, UNKNOWN, np.minimum(ids, 1)).astype(np.uint8)
 
 
 def collate(items: Sequence[Item]) -> Batch:
@@ -138,6 +152,7 @@ def collate(items: Sequence[Item]) -> Batch:
     return Batch(
         torch.stack([item.image for item in items]),
         torch.stack([item.depth_m for item in items]),
+        torch.stack([item.person for item in items]),
         torch.cat(pairs),
         torch.tensor([item.f_px for item in items], dtype=torch.float32),
         tuple(line for item in items for line in item.skipped),

@@ -97,6 +97,8 @@ class _Training:
         # The state replaces the weights, so nothing needs to be fetched for them.
         start = RANDOM if self.state else options.start
         self.network = start_network(setup, recipe, start).to(accelerator.device)
+        if recipe.precision == "bf16":  # the layout its convolutions are written for
+            self.network.to(memory_format=torch.channels_last)
         if recipe.batch_norm_momentum is not None:
             set_momentum(self.network, recipe.batch_norm_momentum)
         join_batch_norm(self.network, accelerator.device, accelerator.num_processes)
@@ -256,7 +258,7 @@ def _plan(recipe: TrainingRecipe, number: int, stage: Stage, data: Mapping[str, 
 
 def _accelerator(recipe: TrainingRecipe, options: TrainOptions) -> Accelerator:
     on_cpu = options.device == "cpu" or not torch.cuda.is_available()
-    precision = "no"
+    precision = "bf16" if recipe.precision == "bf16" else "no"
     if recipe.precision == "mixed" and not on_cpu:
         precision = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     return Accelerator(cpu=on_cpu, mixed_precision=precision, step_scheduler_with_optimizer=False)

@@ -80,11 +80,13 @@ class Prediction:
         values: float32 B x 1 x H x W.
         space: "depth" or "inverse", what they are.
         kind: METRIC, or which of their scale and shift mean nothing.
+        person: float32 B x 1 x H x W, probability that it is a person; None where the network does not tell.
     """
 
     values: Tensor
     space: Space
     kind: DepthKind = DepthKind.METRIC
+    person: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,13 @@ class Truth:
         image: float32 B x 3 x H x W, RGB in 0..1.
         pairs: int64 N x 6: image of the batch, x and y of the first point, x and y of the second, relation (+1 the
             first is farther).
+        person: uint8 B x 1 x H x W, 1 where a person is, 0 where none is; None or anything else = unknown.
     """
 
     depth_m: Tensor
     image: Tensor
     pairs: Tensor
+    person: Tensor | None = None
 
 
 def in_space(values: Tensor, found: Space, wanted: Space) -> Tensor:
@@ -111,6 +115,28 @@ def in_space(values: Tensor, found: Space, wanted: Space) -> Tensor:
         logarithm = values.clamp_min(TINY_M if found == "depth" else 1e-6).log()
         return logarithm if found == "depth" else -logarithm
     return 1 / values.clamp_min(TINY_M if found == "depth" else 1e-6)
+
+
+def person(prediction: Prediction, truth: Truth) -> Tensor:
+    """mean -(y ln p + (1 - y) ln(1 - p)) + 1 - 2 sum(p y) / sum(p + y): cross-entropy and Dice (arXiv 1606.04797).
+
+    Over the pixels where it is known, B; 0 where none is. Dice asks for the outline of a small figure as much as of a
+    large one; one without figures has no Dice.
+
+    Raises:
+        RecipeError: the network does not tell people.
+    """
+    if prediction.person is None:
+        raise RecipeError('the person loss needs a network with a second output "person", this one gives depth alone')
+    if truth.person is None:
+        return prediction.person.sum((1, 2, 3)) * 0
+    known = truth.person <= 1
+    y = (truth.person == 1).float()
+    p = prediction.person.clamp(1e-4, 1 - 1e-4)
+    entropy = masked_mean(-(y * p.log() + (1 - y) * (1 - p).log()), known)
+    shared, both = (p * y * known).sum((1, 2, 3)), ((p + y) * known).sum((1, 2, 3))
+    someone = (y * known).sum((1, 2, 3)) > 0
+    return entropy + torch.where(someone, 1 - 2 * shared / both.clamp_min(1), torch.zeros_like(both))
 
 
 class Objective:
@@ -127,7 +153,7 @@ class Objective:
 
     def __init__(self, terms: Sequence[LossTerm], range_m: tuple[float, float], kind: DepthKind) -> None:
         self.terms = tuple(terms)
-        free = {"scale-shift-invariant", "ordinal", "smoothness"}
+        free = {"scale-shift-invariant", "ordinal", "smoothness", "person"}
         for term in self.terms:
             if kind is not DepthKind.METRIC and term.name not in free:
                 raise RecipeError(
@@ -149,6 +175,11 @@ class Objective:
         parts: dict[str, Tensor] = {}
         base = LossBatch(prediction.values, safe_m, valid, truth.image, truth.pairs)
         for term, options in zip(self.terms, self.options, strict=True):
+            if term.name == "person":
+                value = person(prediction, truth).mean()
+                total = total + term.weight * value
+                parts[term.key] = value.detach()
+                continue
             batch = replace(
                 base,
                 predicted=self._predicted(prediction, term.space),

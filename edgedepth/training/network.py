@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edgedepth.bundle.spec import InputSpec, OutputSpec
+from edgedepth.bundle.spec import InputSpec, OutputSpec, PersonSpec
 from edgedepth.errors import NotMetricError, RecipeError
 from edgedepth.models import build_network
 from edgedepth.models.base import DepthNetwork
@@ -46,6 +46,7 @@ class ModelSetup:
         family, config: see ``build_network``.
         input: of the exported network; training resizes and normalises the same.
         output: what its numbers mean.
+        person: its second output, or None.
         size_multiple: height and width are multiples of it.
     """
 
@@ -53,14 +54,15 @@ class ModelSetup:
     family: str
     input: InputSpec
     output: OutputSpec
+    person: PersonSpec | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     size_multiple: int = 32
 
     def check(self, recipe: TrainingRecipe) -> None:
         """Raises RecipeError when a stage's size does not fit the network, or pixels cannot be fitted as in export."""
-        if self.input.resize != "stretch" or self.input.layout != "NCHW":
+        if self.input.resize not in ("stretch", "letterbox") or self.input.layout != "NCHW":
             raise RecipeError(
-                f"training brings images to size as resize = 'stretch' does, in NCHW; {self.name} says "
+                f"training brings images to size as resize = 'stretch' or 'letterbox' does, in NCHW; {self.name} says "
                 f"{self.input.resize}, {self.input.layout}"
             )
         for stage in recipe.stages:
@@ -163,12 +165,18 @@ def normalise(image: Tensor, spec: InputSpec) -> Tensor:
     return (order.float() * spec.scale - mean) / std
 
 
-def predict(raw: Tensor, spec: OutputSpec, size_hw: tuple[int, int], f_px: Tensor) -> Prediction:
+def predict(raw: Tensor | tuple[Tensor, ...], spec: OutputSpec, size_hw: tuple[int, int], f_px: Tensor) -> Prediction:
     """A network's output (B x 1 x h x w) in the unit its spec states, enlarged to the truth's grid.
+
+    ``raw`` is a tuple where the network tells people as well; its second is their probability.
 
     Raises:
         NotMetricError: a focal rule, and images whose camera is not known.
     """
+    person = None
+    if isinstance(raw, tuple):
+        raw, person = raw
+        person = _enlarged(person.float(), size_hw)
     values = (raw.float() - spec.zero_point) * spec.metres_per_unit
     inverse = spec.reciprocal or spec.kind is DepthKind.DISPARITY
     if spec.focal is not None:
@@ -179,6 +187,10 @@ def predict(raw: Tensor, spec: OutputSpec, size_hw: tuple[int, int], f_px: Tenso
             )
         factor = (f_px / spec.focal.canonical_f_px).view(-1, 1, 1, 1)
         values = values / factor if inverse else values * factor
-    if values.shape[-2:] != size_hw:
-        values = functional.interpolate(values, size_hw, mode="bilinear", align_corners=False)
-    return Prediction(values, "inverse" if inverse else "depth", spec.kind)
+    return Prediction(_enlarged(values, size_hw), "inverse" if inverse else "depth", spec.kind, person)
+
+
+def _enlarged(values: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    if values.shape[-2:] == size_hw:
+        return values
+    return functional.interpolate(values, size_hw, mode="bilinear", align_corners=False)

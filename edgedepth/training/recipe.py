@@ -43,6 +43,7 @@ LOSS_OPTIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "silog": {"variance_focus": 0.5},
         "scale-shift-invariant": {"gradient_weight": 0.5, "scales": 4},
         "ordinal": {},
+        "person": {},
     }
 )
 """The losses there are, with their options and defaults; the formulae stand in edgedepth/training/losses.py."""
@@ -112,6 +113,8 @@ class LossTerm(_Section):
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known) or 'none'}"
                 raise ValueError(f"the {self.name} loss has no option {key!r}; {hint}")
+        if self.name == "person" and self.space != "depth":
+            raise ValueError("the person loss compares probabilities; leave space out")
         if self.name == "silog" and self.space != "depth":
             raise ValueError("silog takes the logarithm itself: space is depth")
         return self
@@ -119,7 +122,7 @@ class LossTerm(_Section):
     @property
     def key(self) -> str:
         """Its name in logs."""
-        return f"{self.name}_{self.space}"
+        return self.name if self.name == "person" else f"{self.name}_{self.space}"
 
 
 class Colour(_Section):
@@ -140,6 +143,8 @@ class Augmentation(_Section):
 
     flip: Share = 0.0
     """Probability of a mirrored picture."""
+    aspect: tuple[Positive, Positive] | None = None
+    """Half of the pictures are cut to a width over height drawn from this range: cameras are 4:3, 16:9, upright."""
     zoom: Annotated[float, Field(ge=1, le=4)] = 1.0
     """Largest enlargement; depth is divided by it, as it is for the same camera nearer to the scene."""
     crop: tuple[Count, Count] | None = None
@@ -231,8 +236,9 @@ class TrainingRecipe(_Section):
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of each batch in the running statistics; None keeps the network's. Some libraries' 0.01 is for hundreds of
     thousands of steps: in a short training the statistics lag behind the weights, and validation is far worse."""
-    precision: Literal["mixed", "fp32"] = "mixed"
-    """mixed: bfloat16 on GPUs that have it, else float16; on a CPU float32 in either case."""
+    precision: Literal["mixed", "bf16", "fp32"] = "mixed"
+    """mixed: bfloat16 on GPUs that have it, else float16; on a CPU float32. bf16: on CPUs too, twice as fast where
+    they have instructions for it (AVX-512 BF16, AMX) and much slower where not."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")

@@ -135,7 +135,9 @@ class StageRun:
         raw = self.model(normalise(image, self.setup.input))
         size_hw = int(depth_m.shape[-2]), int(depth_m.shape[-1])
         prediction = predict(raw, self.setup.output, size_hw, batch.f_px.to(device))
-        loss, found = self.objective(prediction, Truth(depth_m, image.float() / 255, batch.pairs.to(device)))
+        person = batch.person.to(device, non_blocking=True)
+        truth = Truth(depth_m, image.float() / 255, batch.pairs.to(device), person)
+        loss, found = self.objective(prediction, truth)
         self.accelerator.backward(loss / parts)
         return {"loss": loss.detach(), **found}
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgedepth.bundle.spec import InputSpec, OutputSpec
 from edgedepth.data import Dataset, Sample
 from edgedepth.depth.colormap import DepthColormap, pick_range
+from edgedepth.depth.ongrid import OnGrid
 from edgedepth.depth.postprocess import postprocess
 from edgedepth.depth.preprocess import preprocess
 from edgedepth.depth.resize import ResizePlan
@@ -27,7 +28,7 @@ from edgedepth.types import DepthKind, DepthMap
 
 __all__ = ["METRICS", "Totals", "score", "validate", "write_picture"]
 
-METRICS = ("abs_rel", "rmse_m", "delta1", "whdr")
+METRICS = ("abs_rel", "rmse_m", "delta1", "whdr", "person_iou")
 BATCH = 8
 
 
@@ -38,6 +39,7 @@ class Totals:
     Attributes:
         sums: of each frame's abs_rel, rmse_m, delta1. ``frames``: how many.
         pairs, wrong: ordinal pairs, and those ordered wrongly or not at all.
+        both, either: pixels that are a person in truth and in prediction, and in one of the two at least.
         skipped: frames that could not be read.
     """
 
@@ -46,12 +48,14 @@ class Totals:
     pairs: int = 0
     wrong: int = 0
     skipped: int = 0
+    both: int = 0
+    either: int = 0
 
     def __add__(self, other: Totals) -> Totals:
         a, b = self.sums, other.sums
         sums = (a[0] + b[0], a[1] + b[1], a[2] + b[2])
         return Totals(sums, self.frames + other.frames, self.pairs + other.pairs, self.wrong + other.wrong,
-                      self.skipped + other.skipped)  # fmt: skip
+                      self.skipped + other.skipped, self.both + other.both, self.either + other.either)  # fmt: skip
 
     @property
     def means(self) -> dict[str, float]:
@@ -59,7 +63,8 @@ class Totals:
         found = {}
         if self.frames:
             found = dict(zip(METRICS, (total / self.frames for total in self.sums), strict=False))
-        return found | ({"whdr": self.wrong / self.pairs} if self.pairs else {})
+        found |= {"whdr": self.wrong / self.pairs} if self.pairs else {}
+        return found | ({"person_iou": self.both / self.either} if self.either else {})
 
 
 def score(means: Mapping[str, float]) -> float:
@@ -101,8 +106,13 @@ def validate(
     drawn = 0
     for dataset, source in data:
         for batch in _batches(dataset, range(rank, len(dataset), processes), totals, strict=strict):
-            for sample, depth in zip(batch, _depths(network, batch, input_spec, output_spec), strict=True):
+            found = _found(network, batch, input_spec, output_spec)
+            for sample, (depth, person) in zip(batch, found, strict=True):
                 _add(totals, sample, depth, source)
+                if person is not None and sample.person_ids is not None:
+                    true = sample.person_ids > 0
+                    totals.both += int(np.count_nonzero(true & (person >= 0.5)))
+                    totals.either += int(np.count_nonzero(true | (person >= 0.5)))
                 if pictures is not None and rank == 0 and drawn < pictures[1]:
                     write_picture(pictures[0] / f"{drawn}-{_file_name(sample.id)}.png", sample, depth)
                     drawn += 1
@@ -125,20 +135,28 @@ def _batches(dataset: Dataset, indices: Sequence[int], totals: Totals, *, strict
         yield batch
 
 
-def _depths(
+def _found(
     network: DepthNetwork, batch: list[Sample], input_spec: InputSpec, output_spec: OutputSpec
-) -> Iterator[DepthMap]:
-    """What the network gives, on each frame's grid."""
+) -> Iterator[tuple[DepthMap, NDArray[np.float32] | None]]:
+    """Depth, and the probability of a person where the network tells it, on each frame's grid."""
     device = next(network.parameters()).device
     plans = [ResizePlan.for_frame(input_spec, sample.size_wh) for sample in batch]
     feeds = np.concatenate(
         [preprocess(input_spec, plan)(sample.image) for plan, sample in zip(plans, batch, strict=True)]
     )
     with torch.inference_mode():
-        raw: NDArray[np.float32] = network(torch.from_numpy(feeds).to(device)).float().cpu().numpy()
-    height, width = raw.shape[-2:]
-    for plan, plane, sample in zip(plans, raw, batch, strict=True):
-        yield postprocess(output_spec, plan, (width, height))(plane, sample.intrinsics)
+        given = network(torch.from_numpy(feeds).to(device))
+    depths, *rest = (
+        tensor.float().cpu().numpy() for tensor in (given if isinstance(given, tuple) else (given,))
+    )  # fmt: skip
+    height, width = depths.shape[-2:]
+    for number, (plan, sample) in enumerate(zip(plans, batch, strict=True)):
+        depth = postprocess(output_spec, plan, (width, height))(depths[number], sample.intrinsics)
+        person = None
+        if rest:
+            person = np.empty(sample.size_wh[::-1], np.float32)
+            OnGrid(plan, (width, height), "frame")(rest[0][number, 0], person)
+        yield depth, person
 
 
 def _add(totals: Totals, sample: Sample, depth: DepthMap, source: DataSource) -> None:

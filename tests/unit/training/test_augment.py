@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgedepth.bundle.spec import InputSpec
 from edgedepth.data import OrdinalPairs, Sample
 from edgedepth.training.augment import augment, crop, cutdepth, flip, generator, recolour, resize, zoom
 from edgedepth.training.recipe import Augmentation, Colour
 from edgedepth.types import Distortion, DistortionModel, Intrinsics
 
+SPEC = InputSpec(height=24, width=32)
 CAMERA = Intrinsics(
     40, 30, 50.0, 52.0, 18.0, 15.5, Distortion(DistortionModel.BROWN_CONRADY, (0.1, 0.01, 0.002, 0.003))
 )
@@ -161,7 +163,7 @@ def test_everything_follows_from_seed_stage_epoch_and_index() -> None:
     )
 
     def made(*key: int) -> Sample:
-        return augment(coded(), (24, 32), how, generator(*key), max_depth_m=3000.0)
+        return augment(coded(), (24, 32), how, generator(*key), max_depth_m=3000.0, spec=SPEC)
 
     first = made(1, 0, 3, 7)
     again = made(1, 0, 3, 7)

@@ -1,0 +1,100 @@
+"""The project's own small network: metric depth in a canonical camera, and who of the picture is a person.
+
+Encoder: MobileNetV4-Conv-Small (Qin et al., arXiv 2404.10518), chosen for having nothing but convolutions and ReLU: no
+squeeze-and-excite, no hard-swish, so INT8 and every accelerator take it whole. Decoder: FastDepth's idea (arXiv
+1903.03273), 5x5 depthwise and 1x1 convolutions at the smaller size, nearest upsampling, additive skips; in addition the
+mean of the deepest features, for a room's scale is a property of the whole picture. Both heads stand at half size and
+give four values a pixel, laid out by depth-to-space (Shi et al., arXiv 1609.05158): edges are as sharp as the input's
+pixels for a quarter of the arithmetic.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from edgedepth.errors import RecipeError
+from edgedepth.models.base import DepthNetwork
+from edgedepth.models.blocks import BoundedHead, library_network, start_at, upsample
+from edgedepth.models.fastdepth import nnconv5
+
+__all__ = ["EdgeDepthS", "build"]
+
+START_DEPTH = 0.15
+START_PERSON = 0.1
+
+
+def build(
+    encoder: str = "mobilenetv4_conv_small",
+    encoder_weights: str | None = None,
+    widths: tuple[int, int, int, int, int] = (192, 128, 96, 64, 32),
+    max_depth_m: float = 20.0,
+) -> EdgeDepthS:
+    """The network with random weights.
+
+    Args:
+        encoder: a timm model with features at strides 2 to 32.
+        encoder_weights: timm's tag of ImageNet weights; fetched where they are not cached.
+        widths: channels of the decoder at strides 32, 16, 8, 4 and 2.
+        max_depth_m: the largest depth in the canonical camera.
+
+    Raises:
+        RecipeError: an argument that cannot be.
+        CheckpointError: the encoder weights cannot be had.
+    """
+    name = f"{encoder}.{encoder_weights}" if encoder_weights else encoder
+    with library_network(encoder, encoder_weights):
+        features: Any = timm.create_model(name, features_only=True, pretrained=encoder_weights is not None)
+    if features.feature_info.reduction() != [2, 4, 8, 16, 32] or len(widths) != 5:
+        raise RecipeError(
+            "edgedepth_s takes an encoder with features at strides 2, 4, 8, 16 and 32, and five widths; "
+            f"{encoder} has them at {features.feature_info.reduction()}, and {len(widths)} widths were given"
+        )
+    return EdgeDepthS(features, features.feature_info.channels(), tuple(widths), max_depth_m)
+
+
+class EdgeDepthS(DepthNetwork):
+    """See the module. ``forward``: B x 3 x H x W -> depth and person, each B x 1 x H x W.
+
+    Depth is in metres for a camera of the recipe's canonical focal length; person is a probability.
+    """
+
+    size_multiple = 32
+    output_names = ("depth", "person")
+
+    def __init__(self, features: nn.Module, channels: list[int], widths: tuple[int, ...], max_depth_m: float) -> None:
+        super().__init__()
+        self.features = features
+        deepest = channels[-1]
+        self.bottom = nn.Conv2d(deepest, widths[0], 1)
+        self.whole = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(deepest, widths[0], 1))
+        self.skips = nn.ModuleList(nn.Conv2d(c, w, 1) for c, w in zip(channels[-2::-1], widths[1:], strict=True))
+        self.steps = nn.ModuleList(nnconv5(a, b) for a, b in pairwise(widths))
+        self.last = nnconv5(widths[-1], widths[-1])
+        self.depth = BoundedHead(_four_per_pixel(widths[-1], START_DEPTH), max_depth_m)
+        self.person = _four_per_pixel(widths[-1], START_PERSON)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The MobileNetV4 without its classifier."""
+        return self.features
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        *shallower, x = self.features(image)
+        x = self.bottom(x) + self.whole(x)
+        for step, skip, features in zip(self.steps, self.skips, reversed(shallower), strict=True):
+            x = upsample(step(x), "nearest") + skip(features)
+        x = self.last(x)
+        return self.depth(x), torch.sigmoid(self.person(x))
+
+
+def _four_per_pixel(channels: int, start: float) -> nn.Sequential:
+    """3x3 convolution to one plane of twice the height and width, about ``start`` after a sigmoid."""
+    layer = start_at(nn.Conv2d(channels, 4, 3, padding=1), start)
+    nn.init.normal_(layer.weight, std=0.01)
+    return nn.Sequential(layer, nn.PixelShuffle(2))
