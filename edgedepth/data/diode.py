@@ -24,7 +24,7 @@ __all__ = ["DIODE_INTRINSICS", "Diode", "looks_like", "open_diode"]
 
 DIODE_INTRINSICS = Intrinsics(1024, 768, 886.81, 927.06, 512.0, 384.0)
 _DEPTH = DepthFacts("float32 .npy of metres with a mask", 1.0, (0.3, 200.0), 350.0)
-_WHERE = ("indoors", "outdoor")
+_SPLITS, _WHERE = ("train", "val"), ("indoors", "outdoor")
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,23 @@ def open_diode(path: Path, split: str | None = None, *, where: Literal["indoors"
         where: indoors, outdoor; None = both.
 
     Raises:
-        DataError: no such split or part, or nothing there.
+        DataError: no scan of the split or part, or none at all.
     """
     if where is not None and where not in _WHERE:
         raise DataError(f"where is {' or '.join(_WHERE)}, found {where!r}")
-    root = path
-    for name in (split, where):
-        if name is None or name in root.parts:
-            continue
-        if not (root / name).is_dir():
-            raise DataError(f"no folder {name} in {root}; expected {{train,val}}/{{indoors,outdoor}}/scene_*/scan_*")
-        root = root / name
+    root = path.resolve()
+    chosen = "/".join(name for name in (split, where) if name)
+    scans = []
+    for scan in folders_where(root, lambda folder: folder.name.startswith("scan_")):
+        parts = ("", "", *scan.parts)[-4:-2]  # {train,val}, {indoors,outdoor}
+        if split in (None, parts[0]) and where in (None, parts[1]):
+            # An id starts with the split, wherever below it the data set was opened.
+            scans.append((scan, scan.parents[3] if parts[0] in _SPLITS and parts[1] in _WHERE else root))
+    if chosen and not scans:
+        raise DataError(f"no scan of {chosen} in {path}; expected {{train,val}}/{{indoors,outdoor}}/scene_*/scan_*")
     entries: list[DiodeEntry] = []
     left_out: list[str] = []
-    for scan in folders_where(root, lambda folder: folder.name.startswith("scan_")):
+    for scan, home in scans:
         stems = set()
         for image in images_in(scan):
             stems.add(image.stem)
@@ -86,11 +89,11 @@ def open_diode(path: Path, split: str | None = None, *, where: Literal["indoors"
             if missing:
                 left_out.append(f"{image} has no {' and no '.join(missing)}")
                 continue
-            name = image.relative_to(path).with_suffix("").as_posix() if image.is_relative_to(path) else image.stem
+            name = image.relative_to(home).with_suffix("").as_posix()
             entries.append(DiodeEntry(name, scan.parent.name, image))
         depths = sorted(scan.glob("*_depth.npy"))
         left_out += [f"{depth} has no image" for depth in depths if depth.name.removesuffix("_depth.npy") not in stems]
-    return Diode("diode", str(root), entries, _DEPTH, left_out)
+    return Diode("diode", f"{path}{f':{chosen}' if chosen else ''}", entries, _DEPTH, left_out)
 
 
 def _depth_file(image: Path) -> Path:

@@ -86,7 +86,8 @@ def open_kitti(path: Path, split: str | None = None, *, depth: str | None = None
 
     Args:
         path: the folder with the dates (raw data).
-        split: train, val (of the annotated depth); None = both.
+        split: train, val (of the annotated depth); None = both. Of no effect with ``frames``: Eigen's test frames are
+            in both of them.
         depth: the folder with train and val; None = the same folder, or data_depth_annotated in it.
         frames: a list of frames, such as eigen_test_files.txt.
 
@@ -100,7 +101,7 @@ def open_kitti(path: Path, split: str | None = None, *, depth: str | None = None
             f"no annotated depth in {' or '.join(map(str, homes[:2]))}; expected "
             "{train,val}/<drive>/proj_depth/groundtruth/image_02/*.png: give its folder as depth="
         )
-    parts = [split] if split else ["train", "val", ""]
+    parts = [split] if split and frames is None else ["train", "val", ""]
     left_out: list[str] = []
     wanted = _all(depth_root, parts) if frames is None else _listed(Path(frames))
     entries: list[KittiEntry] = []
@@ -110,7 +111,7 @@ def open_kitti(path: Path, split: str | None = None, *, depth: str | None = None
             left_out.append(why)
         else:
             entries.append(entry)
-    name = f"{path}{f':{split}' if split else ''}{f' ({Path(frames).name})' if frames else ''}"
+    name = f"{path} ({Path(frames).name})" if frames else f"{path}{f':{split}' if split else ''}"
     return Kitti("kitti", name, entries, _DEPTH, left_out)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgedepth.data.base import DepthFacts, Entry, Listed, Sample
 from edgedepth.data.files import read_text
-from edgedepth.data.nyu_mat import NYU_INTRINSICS
+from edgedepth.data.nyu_mat import NYU_INTRINSICS, scene_of
 from edgedepth.errors import DataError
 from edgedepth.sources.images import read_image, read_rgb
 
@@ -61,7 +61,10 @@ def looks_like(path: Path) -> bool:
 
 
 def open_nyu_csv(path: Path, split: str | None = None) -> NyuCsv:
-    """One list, or both. A group is a scene (``kitchen_0004_out``); each test frame has no known scene and is its own.
+    """One list, or both.
+
+    A group is a scene, named as in the labelled set: ``kitchen_0028`` of ``kitchen_0028a_out``, whose letter is a part
+    of one recording. Each test frame has no known scene and is its own.
 
     Args:
         path: the folder with the lists, or one list.
@@ -86,7 +89,8 @@ def open_nyu_csv(path: Path, split: str | None = None) -> NyuCsv:
                 left_out.append(f"{file}, row {row} names {missing}, which does not exist")
                 continue
             parent = Path(rgb).parent.name
-            scene = parent if parent.endswith("_out") else f"{parent}/{Path(rgb).stem}"
+            recording = parent.removesuffix("_out")
+            scene = scene_of(recording) if recording != parent else f"{parent}/{Path(rgb).stem}"
             entries.append(CsvEntry(f"{parent}/{Path(rgb).stem}", scene, *pair))
     return NyuCsv("nyu-csv", f"{path}{f':{split}' if split else ''}", entries, _DEPTH, left_out)
 

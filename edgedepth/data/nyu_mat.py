@@ -24,7 +24,7 @@ from edgedepth.errors import DataError
 from edgedepth.extras import require
 from edgedepth.types import Intrinsics
 
-__all__ = ["NYU_INTRINSICS", "NyuMat", "looks_like", "open_nyu_mat"]
+__all__ = ["NYU_INTRINSICS", "NyuMat", "looks_like", "open_nyu_mat", "scene_of"]
 
 NYU_INTRINSICS = Intrinsics(
     640, 480, 5.1885790117450188e02, 5.1946961112127485e02, 3.2558244941119034e02, 2.5373616633400465e02
@@ -112,8 +112,13 @@ def open_nyu_mat(
     outside = [index for index in chosen if not 0 <= index < count]
     if outside:
         raise DataError(f"the split names frame {outside[0] + 1} of {count}; is its splits.mat of another set?")
-    entries = [NyuEntry(f"{i:05d}", _PART_OF_SCENE.sub("", scenes[i]), i) for i in chosen]
+    entries = [NyuEntry(f"{i:05d}", scene_of(scenes[i]), i) for i in chosen]
     return NyuMat(file, _ARRAYS[depth], entries, f"{file}{f':{split}' if split else ''}")
+
+
+def scene_of(recording: str) -> str:
+    """``kitchen_0028`` of ``kitchen_0028a``: its parts show one room."""
+    return _PART_OF_SCENE.sub("", recording)
 
 
 @contextmanager

@@ -85,11 +85,10 @@ class Protocol:
     bins_m: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0)
 
     def range_m(self, path: str) -> tuple[float, float]:
-        """The limits of the true depth of a sample, metres. ``path``: the data set's, then the sample's id."""
-        for folder, limits in self.ranges_m.items():
-            if folder in path.split("/"):
-                return limits
-        return self.min_depth_m, self.max_depth_m
+        """The limits of the true depth of a sample, metres. ``path``: the data set's, then the sample's id; the last
+        folder that has limits decides."""
+        folders = (folder for folder in reversed(path.split("/")) if folder in self.ranges_m)
+        return self.ranges_m.get(next(folders, ""), (self.min_depth_m, self.max_depth_m))
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_] | None:
         """bool H x W, true inside the crop; None without one. Raises InputError as ``Crop.box``."""

@@ -130,7 +130,7 @@ def write_nyu_csv(root: Path, scenes=("kitchen_0001", "office_0002"), per_scene=
             rows[part].append(f"data/{folder}/{rgb},data/{folder}/{depth}")
             name = Path(folder).name
             stem = Path(rgb).stem
-            group = name if part == 0 else f"{name}/{stem}"
+            group = name.removesuffix("_out") if part == 0 else f"{name}/{stem}"
             parts[part].append(Written(f"{name}/{stem}", group, image, metres(units, unit_m)))
     for part, name in enumerate(("train", "test")):
         (root / f"nyu2_{name}.csv").write_text("\n".join(rows[part]) + "\n")

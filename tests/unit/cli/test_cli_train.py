@@ -79,7 +79,7 @@ def test_another_kind_and_another_validation_and_json(edgedepth: Cli, tmp_path: 
     assert record["data"]["diode"]["kind"] == "nyu-csv"
     ended = edgedepth("train", "resunet-diode", "-d", first, "--validation", second, *keys, "-o", tmp_path / "again")
     assert ended.code == 2
-    assert "share 1 subjects or scenes, such as kitchen_0001_out" in ended.err
+    assert "share 1 subjects or scenes, such as kitchen_0001" in ended.err
     ended = edgedepth("train", "resunet-diode", "-d", first, *keys, "-o", tmp_path / "out")
     assert ended.code == 2
     assert "is not empty; give another --output, or --resume" in ended.err

@@ -33,6 +33,7 @@ from edgedepth.data.kitti import read_kitti_camera
 from edgedepth.data.nyu_mat import NYU_INTRINSICS
 from edgedepth.data.tum import TUM_INTRINSICS, associate
 from edgedepth.errors import DataError
+from edgedepth.evaluation.protocols import PROTOCOLS
 from edgedepth.stream.result import Result
 from edgedepth.stream.sinks.png import PngSink
 from edgedepth.types import DepthKind, DepthMap, Distortion, DistortionModel, Frame, Intrinsics
@@ -146,6 +147,12 @@ def test_csv_with_a_header_or_a_coloured_depth_is_refused(tmp_path):
         open_dataset(tmp_path, "nyu-csv", "train")
 
 
+def test_csv_parts_of_a_recording_are_one_scene_as_in_the_labelled_set(tmp_path):
+    write_nyu_csv(tmp_path, scenes=("kitchen_0028a", "kitchen_0028b", "office_0002"), per_scene=1)
+    groups = open_dataset(tmp_path, "nyu-csv", "train").groups
+    assert groups == ("kitchen_0028", "kitchen_0028", "office_0002")
+
+
 def test_csv_split_that_is_not_there(tmp_path):
     write_nyu_csv(tmp_path)
     (tmp_path / "data/nyu2_test.csv").unlink()
@@ -164,10 +171,32 @@ def test_diode_does_not_take_masks_for_depth(tmp_path):
     sample = dataset[0]
     assert np.isnan(sample.depth_m[1, 2])  # masked, although a number is stored there
     assert numbers(sample.intrinsics) == pytest.approx((886.81 / 16, 927.06 / 16, 512.5 / 16 - 0.5, 384.5 / 16 - 0.5))
-    with pytest.raises(DataError, match="no folder train"):
+    with pytest.raises(DataError, match="no scan of train in"):
         open_dataset(tmp_path, "diode", "train")
-    with pytest.raises(DataError, match="no folder outdoor"):
-        open_dataset(tmp_path, "diode", where="outdoor")
+    with pytest.raises(DataError, match="no scan of val/outdoor in"):
+        open_dataset(tmp_path, "diode", "val", where="outdoor")
+
+
+@pytest.mark.parametrize("above", ["plain", "train/diode", "indoors"])
+def test_diode_parts_are_told_by_the_folders_of_the_set_alone(tmp_path, above, monkeypatch):
+    """A folder called train or indoors above the data set says nothing of its scans."""
+    root = tmp_path / above
+    for split, number in (("train", 1), ("val", 2)):
+        for where, indoors in (("indoors", 0), ("outdoor", 10)):
+            write_diode(root, scenes=(number + indoors,), scans=1, split=split, where=where)
+    assert open_dataset(root, "diode", "train").groups == ("scene_00001", "scene_00011")
+    assert open_dataset(root, "diode", where="indoors").groups == ("scene_00001", "scene_00002")
+    assert open_dataset(root / "val", "diode", "val", where="outdoor").groups == ("scene_00012",)
+    assert open_dataset(root / "val/indoors", "diode").groups == ("scene_00002",)
+    with pytest.raises(DataError, match="no scan of train in"):
+        open_dataset(root / "val", "diode", "train")
+    # The range of the protocol follows the scan, from wherever the data set was opened.
+    rules = PROTOCOLS["diode"]
+    for folder, part, far_m in (("val/indoors", "indoors", 10), ("val/outdoor", "outdoor", 80)):
+        monkeypatch.chdir(root / folder)
+        for path in (".", str(root), str(root / folder)):
+            dataset = open_dataset(path, "diode", "val", where=part)
+            assert rules.range_m(f"{dataset.name}/{dataset.ids[0]}") == (1e-3, far_m)
 
 
 def test_diode_in_millimetres_is_told(tmp_path):
@@ -313,6 +342,8 @@ def test_kitti_lists_of_frames(tmp_path):
         file.write_text(text)
         ids = open_dataset(tmp_path, "kitti", frames=str(file)).ids
         assert ids == (f"{b}/image_02/0000000006", f"{a}/image_02/0000000005"), name
+    # Eigen's 652 test frames lie in train and in val of the annotated depth: a list says itself which are meant.
+    assert len(open_dataset(tmp_path, "kitti", "val", frames=str(file))) == 2
     file.write_text("2011_09_26 what\n")
     with pytest.raises(DataError, match="line 1: expected an image path"):
         open_dataset(tmp_path, "kitti", frames=str(file))

@@ -54,6 +54,7 @@ def test_diode_is_two_ranges() -> None:
     rules = PROTOCOLS["diode"]
     assert rules.range_m("/data/diode/val/indoors/scene_00019/scan_00183/00019_00183_indoors_010_000") == (1e-3, 10)
     assert rules.range_m("/data/diode/val/outdoor/scene_00022/scan_00193/00022_00193_outdoor_010_000") == (1e-3, 80)
+    assert rules.range_m("/data/indoors/diode/val/outdoor/scene_00022/scan_00193/00022") == (1e-3, 80)
     assert rules.mask(768, 1024) is None
 
 
