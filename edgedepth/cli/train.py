@@ -156,7 +156,7 @@ def _setup(recipe: TrainingRecipe) -> ModelSetup:
     exported = load_recipe(recipe.model)
     model = exported.model
     return ModelSetup(
-        exported.name, model.family, exported.input, exported.output, exported.person, model.config, model.size_multiple
+        exported.name, model.family, exported.input, exported.output, model.config, model.size_multiple, exported.person
     )
 
 

@@ -46,26 +46,32 @@ class ModelSetup:
         family, config: see ``build_network``.
         input: of the exported network; training resizes and normalises the same.
         output: what its numbers mean.
-        person: its second output, or None.
         size_multiple: height and width are multiples of it.
+        person: its second output, or None.
     """
 
     name: str
     family: str
     input: InputSpec
     output: OutputSpec
-    person: PersonSpec | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     size_multiple: int = 32
+    person: PersonSpec | None = None
 
     def check(self, recipe: TrainingRecipe) -> None:
-        """Raises RecipeError when a stage's size does not fit the network, or pixels cannot be fitted as in export."""
+        """Raises RecipeError when a stage's size or losses do not fit the network, or pixels are fitted as export
+        can and training cannot."""
         if self.input.resize not in ("stretch", "letterbox") or self.input.layout != "NCHW":
             raise RecipeError(
                 f"training brings images to size as resize = 'stretch' or 'letterbox' does, in NCHW; {self.name} says "
                 f"{self.input.resize}, {self.input.layout}"
             )
         for stage in recipe.stages:
+            if self.person is None and any(term.name == "person" for term in recipe.losses_of(stage)):
+                raise RecipeError(
+                    f"{recipe.name}, stage {stage.name}: the person loss needs a network that tells people, and "
+                    f"{self.name} gives depth alone; leave the loss out"
+                )
             height, width = recipe.augment_of(stage).crop or (stage.height, stage.width)
             if height % self.size_multiple or width % self.size_multiple:
                 raise RecipeError(

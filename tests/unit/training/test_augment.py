@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from edgedepth.bundle.spec import InputSpec
 from edgedepth.data import OrdinalPairs, Sample
-from edgedepth.training.augment import augment, crop, cutdepth, flip, generator, recolour, resize, zoom
+from edgedepth.training.augment import (
+    UNKNOWN, augment, crop, cut_to_aspect, cutdepth, fit, flip, generator, recolour, resize, zoom,
+)  # fmt: skip
 from edgedepth.training.recipe import Augmentation, Colour
 from edgedepth.types import Distortion, DistortionModel, Intrinsics
 
@@ -177,15 +179,49 @@ def test_everything_follows_from_seed_stage_epoch_and_index() -> None:
 
 def test_switching_one_off_leaves_the_others_as_they_were() -> None:
     with_zoom = augment(
-        coded(), (24, 32), Augmentation(flip=0.5, crop=(16, 24), zoom=1.0), generator(0, 0, 0, 5), max_depth_m=1
+        coded(), (24, 32), Augmentation(flip=0.5, crop=(16, 24), zoom=1.0), generator(0, 0, 0, 5), max_depth_m=1, spec=SPEC
     )
     without = augment(coded(), (24, 32), Augmentation(flip=0.5, crop=(16, 24), cutdepth=1e-9), generator(0, 0, 0, 5),
-                      max_depth_m=1)  # fmt: skip
+                      max_depth_m=1, spec=SPEC)  # fmt: skip
     np.testing.assert_array_equal(with_zoom.image, without.image)
 
 
 def test_nothing_asked_for_is_the_sample_at_its_size() -> None:
-    plain = augment(coded(), (30, 40), Augmentation(), generator(0, 0, 0, 0), max_depth_m=10)
+    plain = augment(coded(), (30, 40), Augmentation(), generator(0, 0, 0, 0), max_depth_m=10, spec=SPEC)
     np.testing.assert_array_equal(plain.image, coded().image)
     np.testing.assert_array_equal(plain.depth_m, coded().depth_m)
     assert plain.intrinsics == CAMERA
+
+
+def people() -> Sample:
+    """Who is where follows the depth: 1 where it is odd, 2 where it is even, as far as it is known."""
+    sample = coded()
+    assert sample.depth_m is not None
+    ids = np.where(np.nan_to_num(sample.depth_m) % 2 == 1, 1, 2).astype(np.uint8)
+    return replace(sample, person_ids=ids)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_who_is_where_stays_with_its_pixel(seed: int) -> None:
+    how = Augmentation(flip=0.5, aspect=(0.6, 1.8), crop=(16, 24))
+    spec = InputSpec(height=30, width=40, resize="letterbox")
+    after = augment(people(), (30, 40), how, generator(seed, 0, 0, 0), max_depth_m=3000.0, spec=spec)
+    assert after.person_ids is not None
+    assert after.depth_m is not None
+    known = np.isfinite(after.depth_m)
+    np.testing.assert_array_equal(after.person_ids[known], np.where(after.depth_m[known] % 2 == 1, 1, 2))
+
+
+def test_letterbox_keeps_the_aspect_and_knows_nothing_of_its_bars() -> None:
+    wide = cut_to_aspect(people(), 2.0, 0.5)  # 40 x 20 of 40 x 30
+    after = fit(wide, 60, 80, InputSpec(height=1, width=1, resize="letterbox", pad_value=7))
+    assert after.depth_m is not None
+    assert after.person_ids is not None
+    for bar in (np.s_[:10], np.s_[50:]):
+        assert (after.image[bar] == 7).all()
+        assert np.isnan(after.depth_m[bar]).all()
+        assert (after.person_ids[bar] == UNKNOWN).all()
+    assert not (after.person_ids[10:50] == UNKNOWN).any()
+    assert after.intrinsics is not None
+    assert after.intrinsics.fx == pytest.approx(2 * CAMERA.fx)
+    assert rays_agree(wide, after, (10.0, 4.0), (20.5, 18.5))

@@ -190,7 +190,7 @@ def test_ordinal_wants_the_farther_point_farther() -> None:
     assert inverse == pytest.approx(math.log(1 + math.exp(-(1 - 1 / 4))), rel=1e-5), "nearer is larger there"
 
 
-@pytest.mark.parametrize("name", [name for name in LOSS_OPTIONS if name not in ("smoothness", "ordinal")])
+@pytest.mark.parametrize("name", [name for name in LOSS_OPTIONS if name not in ("smoothness", "ordinal", "person")])
 def test_an_image_without_truth_adds_nothing_and_batches_divide(name: str) -> None:
     predicted, true, image = maps(batch=4)
     true[2] = np.nan
@@ -204,7 +204,7 @@ def test_an_image_without_truth_adds_nothing_and_batches_divide(name: str) -> No
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in LOSS_OPTIONS if n not in ("smoothness", "ordinal", "scale-shift-invariant")]
+    "name", [n for n in LOSS_OPTIONS if n not in ("smoothness", "ordinal", "scale-shift-invariant", "person")]
 )
 def test_a_perfect_prediction_costs_nothing(name: str) -> None:
     _, true, _ = maps()
@@ -237,3 +237,27 @@ def test_metres_are_not_asked_of_a_network_without_them() -> None:
     with pytest.raises(RecipeError, match="compared in space 'inverse'"):
         loss_of({"name": "ordinal", "space": "log"}, predicted, true, kind=DepthKind.DISPARITY, space="inverse",
                 pairs=[[0, 1, 0, 0, 0, 1]])  # fmt: skip
+
+
+def person_loss(p: np.ndarray, who: np.ndarray) -> float:
+    """``p`` and ``who`` B x H x W."""
+    depth = torch.ones(len(p), 1, *p.shape[1:])
+    truth = Truth(depth, depth.expand(-1, 3, -1, -1), torch.zeros(0, 6, dtype=torch.int64),
+                  torch.tensor(who, dtype=torch.uint8)[:, None])  # fmt: skip
+    found = Prediction(depth, "depth", person=torch.tensor(p, dtype=torch.float32)[:, None])
+    objective = Objective([LossTerm(name="person")], RANGE_M, DepthKind.METRIC)
+    return float(objective(found, truth)[0])
+
+
+def test_the_person_loss_is_cross_entropy_and_dice_over_what_is_known() -> None:
+    p = np.array([[[0.9, 0.2], [0.6, 0.5]]])
+    who = np.array([[[1, 0], [0, 255]]])
+    entropy = -(math.log(0.9) + math.log(0.8) + math.log(0.4)) / 3
+    dice = 1 - 2 * 0.9 / ((0.9 + 0.2 + 0.6) + 1)
+    assert person_loss(p, who) == pytest.approx(entropy + dice, rel=1e-5)
+
+
+def test_the_person_loss_without_anyone_is_cross_entropy_alone_and_without_truth_nothing() -> None:
+    p = np.array([[[0.9, 0.2]]])
+    assert person_loss(p, np.zeros((1, 1, 2))) == pytest.approx(-(math.log(0.1) + math.log(0.8)) / 2, rel=1e-5)
+    assert person_loss(p, np.full((1, 1, 2), 255)) == 0
