@@ -232,11 +232,14 @@ class DepthMap:
         values: float32 H x W; NaN = invalid. Metres along Z for METRIC; see DepthKind for the rest.
         kind: what ``values`` are.
         intrinsics: the camera of this grid (its size equals the map's), or None when unknown.
+        person: float32 H x W, the probability, 0 to 1, that a pixel shows a person; NaN where the network saw nothing.
+            None when what gave the depth does not tell people from things.
     """
 
     values: NDArray[np.float32]
     kind: DepthKind
     intrinsics: Intrinsics | None = None
+    person: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", DepthKind(self.kind))
@@ -246,6 +249,12 @@ class DepthMap:
             raise IntrinsicsError(
                 f"a {self.size_wh[0]}x{self.size_wh[1]} depth map needs intrinsics of that size, found "
                 f"{self.intrinsics.width}x{self.intrinsics.height}"
+            )
+        person = self.person
+        if person is not None and (person.shape != self.values.shape or person.dtype != np.float32):
+            raise InputError(
+                f"the person probabilities of a depth map are float32 {self.values.shape} as the depth, found "
+                f"{person.dtype} {person.shape}"
             )
 
     @property
@@ -285,7 +294,7 @@ class DepthMap:
             )
         if not (math.isfinite(factor) and factor > 0):
             raise InputError(f"a depth scale must be a positive number, found {factor}")
-        return DepthMap(self.values * np.float32(factor), DepthKind.METRIC, self.intrinsics)
+        return replace(self, values=self.values * np.float32(factor), kind=DepthKind.METRIC)
 
 
 @dataclass(frozen=True, eq=False)

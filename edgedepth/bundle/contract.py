@@ -30,8 +30,10 @@ class TensorInfo(Protocol):
 T = TypeVar("T", bound=TensorInfo)
 
 
-def check_spec(spec: ModelSpec, inputs: Sequence[T], outputs: Sequence[T]) -> tuple[T, T]:
-    """The image tensor and the depth tensor the spec means, after checking that the network has them as it says.
+def check_spec(spec: ModelSpec, inputs: Sequence[T], outputs: Sequence[T]) -> tuple[T, T, T | None]:
+    """The image, depth and person tensors the spec means, after checking that the network has them as it says.
+
+    The last is None where the spec names no person output.
 
     Raises:
         SpecError: a name, shape, layout or dtype disagrees; says what was expected, what was found, what to change.
@@ -43,7 +45,11 @@ def check_spec(spec: ModelSpec, inputs: Sequence[T], outputs: Sequence[T]) -> tu
         raise SpecError(f"spec {spec.name}: the network has further inputs ({others}); export it with the image alone")
     _check_image(spec, image)
     _check_depth(spec, depth)
-    return image, depth
+    person = None
+    if spec.person is not None:
+        person = _pick(spec, "person", spec.person.name, outputs)
+        _check_person(spec, person, depth)
+    return image, depth, person
 
 
 def _pick(spec: ModelSpec, side: str, name: str | None, tensors: Sequence[T]) -> T:
@@ -119,4 +125,22 @@ def _check_depth(spec: ModelSpec, depth: TensorInfo) -> None:
         raise SpecError(
             f"{where}: its {sides[1]}x{sides[0]} does not have the shape of the {spec.input.width}x{spec.input.height} "
             "input; set output.name to the depth map, or export the network with height before width"
+        )
+
+
+def _check_person(spec: ModelSpec, person: TensorInfo, depth: TensorInfo) -> None:
+    where = f"spec {spec.name}: person output {person.name!r}"
+    if person.name == depth.name:
+        raise SpecError(f"{where} is the depth's own; set person.name to the probability, or leave [person] out")
+    if person.dtype.kind != "f":
+        raise SpecError(
+            f"{where}: a probability is floating point, the network gives {person.dtype}; set person.name to the "
+            "probability, or leave [person] out"
+        )
+    if None in person.shape or None in depth.shape:
+        return  # as for the depth
+    if [d for d in person.shape if d != 1] != [d for d in depth.shape if d != 1]:
+        raise SpecError(
+            f"{where}: expected the depth's height x width, {_shape(depth.shape)}, the network gives "
+            f"{_shape(person.shape)}; set person.name to the probability, or leave [person] out"
         )

@@ -51,7 +51,7 @@ class DepthEstimator(Closing):
         allow_untrained: bool = False,
     ) -> None:
         self.spec = model.spec if isinstance(model, Model) else model
-        self._image, self._depth = check_spec(self.spec, backend.inputs, backend.outputs)
+        self._image, self._depth, self._person = check_spec(self.spec, backend.inputs, backend.outputs)
         self._kind = Conversion.of(self.spec.output, metric).kind
         if self._kind is DepthKind.METRIC and not self.spec.provenance.trained and not allow_untrained:
             raise NotMetricError(
@@ -136,18 +136,20 @@ class DepthEstimator(Closing):
         if isinstance(self._pre, ImageFeed):
             assert self._images is not None
             ready = perf_counter_ns()
-            raw = self._images.run_image(frame.image, self._pre)[self._depth.name]
+            outputs = self._images.run_image(frame.image, self._pre)
         else:
             tensor = self._pre(frame.image)
             ready = perf_counter_ns()
-            raw = self._backend.run({self._image.name: tensor})[self._depth.name]
+            outputs = self._backend.run({self._image.name: tensor})
         inferred = perf_counter_ns()
+        raw = outputs[self._depth.name]
+        person = None if self._person is None else outputs[self._person.name]
         if self._post is None:
             height, width = plane_of(raw).shape
             self._post = postprocess(
                 self.spec.output, self._plan, (width, height), grid=self._grid, metric=self._metric
             )
-        depth = self._post(raw, frame.intrinsics, out)
+        depth = self._post(raw, frame.intrinsics, out, person)
         self._stage_ns = dict(zip(STAGES, (ready - start, inferred - ready, perf_counter_ns() - inferred), strict=True))
         return depth
 

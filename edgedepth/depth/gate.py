@@ -129,7 +129,7 @@ def measure_backend(
         BundleError: the golden data does not fit the network.
         BackendError: the network failed to run.
     """
-    image, depth = check_spec(spec, backend.inputs, backend.outputs)
+    image, depth, _ = check_spec(spec, backend.inputs, backend.outputs)
     errors, worst, regions, ratios, invalid = [], [], [], [], 0
     for tensor, expected_tensor in zip(golden.inputs, golden.outputs, strict=True):
         found = to_units(spec.output, plane_of(backend.run({image.name: tensor})[depth.name]))
@@ -257,7 +257,7 @@ def _prove_images(spec: ModelSpec, backend: Backend) -> None:
         return
     frame = probe_images(3 * spec.input.height // 2, 2 * spec.input.width, 1)[0]
     plan = ResizePlan.for_frame(spec.input, (frame.shape[1], frame.shape[0]))
-    image, depth = check_spec(spec, backend.inputs, backend.outputs)
+    image, depth, _ = check_spec(spec, backend.inputs, backend.outputs)
     fed = plane_of(backend.run({image.name: preprocess(spec.input, plan)(frame)})[depth.name]).copy()
     made = plane_of(backend.run_image(frame, image_feed(spec.input, plan))[depth.name])
     off = float(np.nanmean(relative_differences(fed, made)))
@@ -285,7 +285,7 @@ def _claim(model: Model, tolerance: Tolerance) -> str:
 
 def answers(spec: ModelSpec, backend: Backend, inputs: NDArray[np.generic]) -> NDArray[np.float32]:
     """What ``backend`` gives for input tensors stacked along a new first axis, in units as Golden.outputs has them."""
-    image, depth = check_spec(spec, backend.inputs, backend.outputs)
+    image, depth, _ = check_spec(spec, backend.inputs, backend.outputs)
     return np.stack(
         [to_units(spec.output, backend.run({image.name: tensor})[depth.name]).astype(np.float32) for tensor in inputs]
     )

@@ -17,6 +17,7 @@ from edgedepth.depth.conversion import Conversion, MetricScale
 from edgedepth.depth.ongrid import OnGrid
 from edgedepth.depth.resize import ResizePlan
 from edgedepth.errors import InputError, SpecError
+from edgedepth.pool import ArrayPool
 from edgedepth.types import DepthMap, Intrinsics
 
 __all__ = ["Postprocessor", "plane_of", "postprocess"]
@@ -71,29 +72,31 @@ class Postprocessor:
         w, h = output_wh
         self._buffer = np.empty((h, w), np.float32)
         self._masks = np.empty((2, h, w), np.bool_)
+        self._people = ArrayPool(keep=4)
         self._camera: tuple[Intrinsics | None, Intrinsics | None, float | None] = (None, None, None)
 
     def __call__(
-        self, raw: NDArray[Any], intrinsics: Intrinsics | None = None, out: NDArray[np.float32] | None = None
+        self,
+        raw: NDArray[Any],
+        intrinsics: Intrinsics | None = None,
+        out: NDArray[np.float32] | None = None,
+        person: NDArray[Any] | None = None,
     ) -> DepthMap:
-        """The depth map of one output tensor.
+        """The depth map of one output tensor, or two.
 
         Args:
             raw: the tensor; not written to, and not held afterwards.
             intrinsics: the frame's camera, or None.
             out: where to put the values, float32 C-contiguous (height, width) of ``grid_wh``; None makes a new array.
+            person: the tensor of probabilities, of the depth's height and width; None where the network has none. Their
+                plane on the map is an array of its own, whatever ``out`` is.
 
         Raises:
             NotMetricError: a focal rule and no intrinsics.
             InputError: ``out`` does not fit.
-            SpecError: the tensor is not a depth map of the size expected.
+            SpecError: a tensor is not a map of the size expected.
         """
-        plane = plane_of(raw)
-        if plane.shape != self.output_wh[::-1]:
-            raise SpecError(
-                f"the network gave depth of {plane.shape[1]}x{plane.shape[0]}, expected {self.output_wh[0]}x"
-                f"{self.output_wh[1]}; open it again"
-            )
+        plane = self._checked(raw, "depth")
         camera, f_px = self._camera_of(intrinsics)
         if out is None:
             out = np.empty(self.grid_wh[::-1], np.float32)
@@ -101,7 +104,20 @@ class Postprocessor:
             _check_out(out, self.grid_wh)
         values = self.conversion.apply(plane, self.conversion.focal_factor(f_px), self._buffer, self._masks)
         self._on_grid(values, out)
-        return DepthMap(out, self.conversion.kind, camera)
+        people = None
+        if person is not None:
+            people = self._people.take(self.grid_wh[::-1], np.float32)
+            self._on_grid(self._checked(person, "person").astype(np.float32, copy=False), people)
+        return DepthMap(out, self.conversion.kind, camera, people)
+
+    def _checked(self, raw: NDArray[Any], what: str) -> NDArray[Any]:
+        plane = plane_of(raw)
+        if plane.shape != self.output_wh[::-1]:
+            raise SpecError(
+                f"the network gave {what} of {plane.shape[1]}x{plane.shape[0]}, expected {self.output_wh[0]}x"
+                f"{self.output_wh[1]}; open it again"
+            )
+        return plane
 
     def _camera_of(self, frame: Intrinsics | None) -> tuple[Intrinsics | None, float | None]:
         """The camera of the map's grid and the focal length at network resolution; worked out once per camera."""

@@ -85,7 +85,7 @@ def write_triton_repository(
     name = spec.name if name is None else name
     plan = _check(spec, platform, kind, instances, engine, name, allow_untrained)
     with open_backend(model.onnx_path, name="onnxruntime:cpu") as backend:
-        image, depth = check_spec(spec, backend.inputs, backend.outputs)
+        image, depth, _ = check_spec(spec, backend.inputs, backend.outputs)
     folder = Path(root) / name
     with atomic_folder(folder) as work:
         version = work / "1"

@@ -27,8 +27,8 @@ class TorchBackend(BaseBackend):
         height, width: the input's size, multiples of ``network.size_multiple``.
         device: ``"cpu"``, ``"cuda"``; None leaves the network where it is.
 
-    The input is ``image``, float32 1 x 3 x height x width; the output ``depth``, 1 x 1 and a plane whose size is the
-    network's affair.
+    The input is ``image``, float32 1 x 3 x height x width; the outputs are the network's ``output_names``, each 1 x 1
+    and a plane whose size is the network's affair.
     """
 
     def __init__(self, network: DepthNetwork, height: int, width: int, *, device: str | None = None) -> None:
@@ -39,19 +39,21 @@ class TorchBackend(BaseBackend):
         super().__init__(
             f"torch:{self._device.type}",
             (TensorSpec("image", _FLOAT32, (1, 3, height, width)),),
-            (TensorSpec("depth", _FLOAT32, (1, 1, None, None)),),
+            tuple(TensorSpec(name, _FLOAT32, (1, 1, None, None)) for name in network.output_names),
         )
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         try:
             with torch.inference_mode():
                 image = torch.from_numpy(np.ascontiguousarray(feeds["image"])).to(self._device)
-                depth = self._network(image).float().cpu().numpy()
+                answer = self._network(image)
+                planes = answer if isinstance(answer, tuple) else (answer,)
+                arrays = [plane.float().cpu().numpy() for plane in planes]
         except RuntimeError as error:  # torch's own, out of memory among them
             raise BackendError(
                 f"the network failed in torch on {self._device}: {error}; another size or device may do"
             ) from error
-        return {"depth": depth}
+        return dict(zip(self._network.output_names, arrays, strict=True))
 
     def _replica(self) -> TorchBackend:
         _, _, height, width = self.inputs[0].shape

@@ -148,7 +148,7 @@ class HeightMeter:
             raise IntrinsicsError(
                 "heights need the camera's intrinsics and neither the frame nor its depth has any; give --intrinsics"
             )
-        return DepthMap(depth.values, depth.kind, frame.intrinsics.for_size(*depth.size_wh))
+        return replace(depth, intrinsics=frame.intrinsics.for_size(*depth.size_wh))
 
     def _error_model(self, origin: DepthOrigin, known: Scale | None) -> HeightOptions:
         """The origin's, with the scale error of the reference when there is one."""

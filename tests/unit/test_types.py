@@ -172,6 +172,8 @@ def test_scaling() -> None:
     assert scaled.is_metric
     np.testing.assert_array_equal(scaled.depth_m, np.array([[2.5, 5.0], [np.nan, 10.0]], np.float32))
     assert scaled.values.dtype == np.float32
+    person = np.array([[0, 1], [0.5, 0]], np.float32)
+    assert DepthMap(DEPTH, DepthKind.METRIC, None, person).scaled(2.5).person is person
     for kind in (DepthKind.DISPARITY, DepthKind.ORDINAL):
         with pytest.raises(NotMetricError, match="one factor"):
             DepthMap(DEPTH, kind).scaled(2.0)
@@ -186,6 +188,9 @@ def test_depth_map_refuses_other_arrays_and_other_intrinsics() -> None:
             DepthMap(values, DepthKind.METRIC)
     with pytest.raises(IntrinsicsError, match="a 2x2 depth map needs intrinsics of that size, found 640x480"):
         DepthMap(DEPTH, DepthKind.METRIC, CAMERA)
+    for person in (np.zeros((3, 2), np.float32), np.zeros((2, 2), np.float64)):
+        with pytest.raises(InputError, match=r"person probabilities .* float32 \(2, 2\)"):
+            DepthMap(DEPTH, DepthKind.METRIC, None, person)
 
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)

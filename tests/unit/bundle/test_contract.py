@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edgedepth.bundle import ModelSpec, check_spec, parse_spec
+from edgedepth.bundle.spec import PersonSpec
 from edgedepth.errors import SpecError
 
 FLOAT32 = np.dtype(np.float32)
@@ -46,7 +47,7 @@ DEPTH = Tensor("depth", (1, 1, 192, 640))
     ],
 )
 def test_depth_maps_of_any_usual_shape_agree(depth: Tensor) -> None:
-    assert check_spec(spec(), [IMAGE], [depth]) == (IMAGE, depth)
+    assert check_spec(spec(), [IMAGE], [depth]) == (IMAGE, depth, None)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 192, 640), (None, 3, None, None), (None, 3, 192, None)])
@@ -57,6 +58,19 @@ def test_free_dimensions_take_the_size_of_the_spec(shape: tuple[int | None, ...]
 def test_named_tensors_are_picked_among_several() -> None:
     outputs = [Tensor("mask", (1, 2, 192, 640)), DEPTH]
     assert check_spec(spec({"name": "depth"}), [IMAGE], outputs)[1] is DEPTH
+
+
+PERSON = Tensor("person", (1, 1, 192, 640))
+
+
+def with_person(name: str = "person") -> ModelSpec:
+    return spec({"name": "depth"}).model_copy(update={"person": PersonSpec(name=name)})
+
+
+@pytest.mark.parametrize("person", [PERSON, Tensor("person", (192, 640)), Tensor("person", (1, 1, None, None))])
+def test_the_person_output_is_found_beside_the_depth(person: Tensor) -> None:
+    assert check_spec(with_person(), [IMAGE], [person, DEPTH]) == (IMAGE, DEPTH, person)
+    assert check_spec(spec({"name": "depth"}), [IMAGE], [person, DEPTH])[2] is None  # not in the spec
 
 
 @pytest.mark.parametrize(
@@ -83,6 +97,20 @@ def test_named_tensors_are_picked_among_several() -> None:
         (spec(), [IMAGE], [Tensor("d", (1, 1, 640, 192))], ["192x640", "height before width"]),
         (spec(), [IMAGE], [Tensor("d", (1, 192, 640), np.dtype(np.bool_))], ["must be numbers", "bool"]),
         (spec(), [], [DEPTH], ["the network has 0 inputs", "none"]),
+        (with_person(), [IMAGE], [DEPTH], ["person.name = 'person'", "depth (float32 1x1x192x640)"]),
+        (with_person("depth"), [IMAGE], [DEPTH], ["person output 'depth'", "is the depth's own"]),
+        (
+            with_person(),
+            [IMAGE],
+            [DEPTH, Tensor("person", (1, 1, 96, 320))],
+            ["1x1x192x640", "1x1x96x320", "person.name"],
+        ),
+        (
+            with_person(),
+            [IMAGE],
+            [DEPTH, Tensor("person", (1, 1, 192, 640), np.dtype(np.uint8))],
+            ["person output", "uint8", "floating point"],
+        ),
     ],
 )
 def test_a_spec_that_disagrees_says_expected_found_and_what_to_change(

@@ -8,7 +8,7 @@ from networks import write_network
 
 from edgedepth.backends import BackendOptions, FakeBackend, TensorSpec
 from edgedepth.bundle import ModelSpec, parse_spec, write_bundle
-from edgedepth.depth import DepthEstimator, FrameEstimator, MetricScale, SensorDepth
+from edgedepth.depth import DepthEstimator, FrameEstimator, Grid, MetricScale, SensorDepth
 from edgedepth.errors import BackendError, InputError, NotMetricError, SpecError
 from edgedepth.types import DepthKind, Frame, Intrinsics
 
@@ -69,6 +69,61 @@ def test_out_holds_the_map() -> None:
     assert estimator.estimate(frame(51), out).values is out
     with pytest.raises(InputError, match="out must be"):
         estimator.estimate(frame(51), np.empty((8, 8), np.float32))
+
+
+def two_outputs() -> FakeBackend:
+    """Depth = 10 x red, person = green: on the pixel grid of the network."""
+    tensors = tuple(TensorSpec(name, F32, (1, 1, 8, 8)) for name in ("depth", "person"))
+    return FakeBackend(
+        (TensorSpec("image", F32, (1, 3, 8, 8)),),
+        tensors,
+        lambda feeds: {"depth": feeds["image"][:, :1] * 10, "person": feeds["image"][:, 1:2]},
+    )
+
+
+def person_spec(resize: str) -> ModelSpec:
+    return tiny_spec(output={"kind": "metric", "name": "depth"}, person={"name": "person"}, input={"resize": resize})
+
+
+@pytest.mark.parametrize("grid", ["frame", "network"])
+def test_people_come_on_the_depth_s_grid_and_only_where_the_network_looked(grid: Grid) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[..., 0], image[:, 32:, 1] = 51, 255  # everything 2 m away, a person in the right half
+    with DepthEstimator(person_spec("letterbox"), two_outputs(), grid=grid) as estimator:
+        depth = estimator.estimate(Frame(image, CAMERA))
+    assert depth.person is not None
+    assert depth.person.shape == depth.values.shape
+    half = depth.size_wh[0] // 2
+    seen = np.isfinite(depth.person)
+    np.testing.assert_array_equal(seen, np.isfinite(depth.values))  # of the network's image the padding is neither
+    assert seen.all() == (grid == "frame")
+    beside = half // 4  # one network pixel, over which the edge is drawn out
+    np.testing.assert_allclose(depth.person[:, : half - beside][seen[:, : half - beside]], 0, atol=1e-6)
+    np.testing.assert_allclose(depth.person[:, half + beside :][seen[:, half + beside :]], 1, atol=1e-6)
+
+
+def test_a_cropped_frame_has_people_where_the_network_looked() -> None:
+    image = np.full((48, 64, 3), 255, np.uint8)
+    with DepthEstimator(person_spec("center_crop"), two_outputs()) as estimator:
+        depth = estimator.estimate(Frame(image, CAMERA))
+    assert depth.person is not None
+    assert np.isnan(depth.person[:, :8]).all()
+    assert np.isnan(depth.person[:, 56:]).all()
+    np.testing.assert_allclose(depth.person[:, 8:56], 1, atol=1e-6)
+
+
+def test_people_are_kept_whatever_the_next_frame_shows_and_wherever_the_depth_goes() -> None:
+    estimator, out = DepthEstimator(person_spec("stretch"), two_outputs()), np.empty((48, 64), np.float32)
+    first = estimator.estimate(Frame(np.full((48, 64, 3), 255, np.uint8)), out)
+    second = estimator.estimate(Frame(np.zeros((48, 64, 3), np.uint8)), out)
+    assert first.person is not None
+    assert second.person is not None
+    assert (first.person == 1).all()
+    assert (second.person == 0).all()
+
+
+def test_a_network_without_people_says_nothing_of_them() -> None:
+    assert DepthEstimator(tiny_spec(), red_backend()).estimate(frame()).person is None
 
 
 def test_stage_times_are_the_stages_own() -> None:

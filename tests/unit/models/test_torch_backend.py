@@ -61,6 +61,24 @@ def test_it_is_a_backend() -> None:
         TorchBackend(Tiny(fails=True), 4, 6).run({"image": image})
 
 
+class TwoHeads(Tiny):
+    """The mean, and how bright the first channel is."""
+
+    output_names = ("depth", "person")
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.conv(image), image[:, :1, ::2, ::2]
+
+
+def test_every_output_of_the_network_is_one_of_the_backend() -> None:
+    image = np.random.default_rng(0).random((1, 3, 4, 6), dtype=np.float32)
+    with TorchBackend(TwoHeads(), 4, 6) as backend, backend.replica() as replica:
+        assert [tensor.name for tensor in backend.outputs] == ["depth", "person"]
+        found = replica.run({"image": image})
+    np.testing.assert_array_equal(found["person"], image[:, :1, ::2, ::2])
+    np.testing.assert_allclose(found["depth"][0, 0, 0, 0], image[..., :2, :2].mean(), rtol=1e-6)
+
+
 def test_torch_and_onnx_are_evaluated_alike(tmp_path: Path) -> None:
     recipe = load_recipe("fastdepth").at_size(64, 96)
     source = NetworkSource.of_recipe(recipe, None, random_init=True)

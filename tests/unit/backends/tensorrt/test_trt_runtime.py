@@ -230,6 +230,28 @@ def test_estimator_feeds_frames_and_agrees_with_onnxruntime(open_it: Opener, net
             assert replica.estimate(Frame(image)).size_wh == found.size_wh
 
 
+@pytest.mark.parametrize("integrated", [False, True])
+def test_every_output_comes_back_with_every_frame(open_it: Opener, tmp_path: Path, integrated: bool) -> None:
+    path = write_network(tmp_path / "two.onnx", weights=WEIGHTS, person=(0, 0, 1))
+    spec = parse_spec(
+        {
+            "name": "two",
+            "input": {"height": 8, "width": 8},
+            "output": {"name": "depth", "kind": "metric"},
+            "person": {"name": "person"},
+        }
+    )
+    backend, _ = open_it(path=path, integrated=integrated)
+    with DepthEstimator(spec, backend, grid="network") as estimator:
+        for blue in (51, 102, 204):  # enqueued, captured, launched
+            image = np.zeros((12, 16, 3), np.uint8)
+            image[..., 2] = blue
+            depth = estimator.estimate(Frame(image))
+            assert depth.person is not None
+            np.testing.assert_allclose(depth.person, blue / 255, rtol=1e-6)
+            np.testing.assert_allclose(depth.values, 4 * blue / 255, rtol=1e-6)
+
+
 def test_without_a_kernel_compiler_frames_are_prepared_on_the_cpu(
     open_it: Opener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
