@@ -17,6 +17,7 @@ from edgedepth.output import atomic_output
 from edgedepth.training.network import ModelSetup
 from edgedepth.training.recipe import TrainingRecipe
 from edgedepth.training.sources import TrainingData
+from edgedepth.training.validate import ALIGNMENT_OF
 
 __all__ = ["write_record"]
 
@@ -53,6 +54,7 @@ def write_record(
         },
         "weights": {"file": weights.name, "sha256": file_sha256(weights)},
         "best": dict(best),
+        "validation_alignment": ALIGNMENT_OF.get(setup.output.kind),
         "history": [dict(row) for row in history],
         "curve": [{key: value for key, value in row.items() if value != ""} for row in curve],
         "skipped": {"count": len(skipped), "first": list(skipped[:20])},

@@ -19,6 +19,7 @@ from edgedepth.depth.postprocess import postprocess
 from edgedepth.depth.preprocess import preprocess
 from edgedepth.depth.resize import ResizePlan
 from edgedepth.errors import DataError, InputError
+from edgedepth.evaluation.alignment import Alignment, align_depth
 from edgedepth.evaluation.metrics import depth_scores
 from edgedepth.evaluation.ordinal import ordinal_scores
 from edgedepth.models.base import DepthNetwork
@@ -26,10 +27,16 @@ from edgedepth.output import atomic_output
 from edgedepth.training.recipe import DataSource
 from edgedepth.types import DepthKind, DepthMap
 
-__all__ = ["METRICS", "Totals", "score", "validate", "write_picture"]
+__all__ = ["ALIGNMENT_OF", "METRICS", "Totals", "score", "validate", "write_picture"]
 
 METRICS = ("abs_rel", "rmse_m", "delta1", "whdr", "person_iou")
 BATCH = 8
+ALIGNMENT_OF: Mapping[DepthKind, Alignment] = {
+    DepthKind.METRIC: "none",
+    DepthKind.RELATIVE_DEPTH: "median",
+    DepthKind.DISPARITY: "scale-shift-disparity",
+}
+"""What is taken away from a network's depth before it is scored, per frame; ordinal depth is scored by pairs alone."""
 
 
 @dataclass
@@ -108,13 +115,14 @@ def validate(
         for batch in _batches(dataset, range(rank, len(dataset), processes), totals, strict=strict):
             found = _found(network, batch, input_spec, output_spec)
             for sample, (depth, person) in zip(batch, found, strict=True):
-                _add(totals, sample, depth, source)
+                metres = _in_metres(depth, sample, source)
+                _add(totals, sample, depth, metres, source)
                 if person is not None and sample.person_ids is not None:
                     true = sample.person_ids > 0
                     totals.both += int(np.count_nonzero(true & (person >= 0.5)))
                     totals.either += int(np.count_nonzero(true | (person >= 0.5)))
                 if pictures is not None and rank == 0 and drawn < pictures[1]:
-                    write_picture(pictures[0] / f"{drawn}-{_file_name(sample.id)}.png", sample, depth)
+                    write_picture(pictures[0] / f"{drawn}-{_file_name(sample.id)}.png", sample, metres)
                     drawn += 1
     return totals
 
@@ -159,11 +167,25 @@ def _found(
         yield depth, person
 
 
-def _add(totals: Totals, sample: Sample, depth: DepthMap, source: DataSource) -> None:
-    if sample.depth_m is not None and depth.kind is DepthKind.METRIC:
+def _in_metres(depth: DepthMap, sample: Sample, source: DataSource) -> DepthMap:
+    """Depth after ALIGNMENT_OF, or as it is where there is nothing to align it with."""
+    if sample.depth_m is None or depth.kind is DepthKind.METRIC or depth.kind not in ALIGNMENT_OF:
+        return depth
+    try:
+        aligned = align_depth(
+            depth.values, sample.depth_m, ALIGNMENT_OF[depth.kind], kind=depth.kind,
+            min_depth_m=source.min_depth_m, max_depth_m=source.max_depth_m,
+        )  # fmt: skip
+    except InputError:
+        return depth
+    return DepthMap(aligned.depth_m, DepthKind.METRIC, depth.intrinsics)
+
+
+def _add(totals: Totals, sample: Sample, depth: DepthMap, metres: DepthMap, source: DataSource) -> None:
+    if sample.depth_m is not None and depth.kind in ALIGNMENT_OF:
         try:
             scores = depth_scores(
-                depth.values, sample.depth_m, min_depth_m=source.min_depth_m, max_depth_m=source.max_depth_m
+                metres.values, sample.depth_m, min_depth_m=source.min_depth_m, max_depth_m=source.max_depth_m
             )
         except InputError:  # nothing of this frame is within the range
             totals.skipped += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from torch.optim.lr_scheduler import OneCycleLR
 from training_data import Rooms, recipe_of, rooms, setup_of, tiny_setup
 
+from edgedepth.bundle.spec import OutputSpec
 from edgedepth.data import subset
 from edgedepth.errors import DataError, InputError, RecipeError, TrainingError
 from edgedepth.training import stage as stage_module
@@ -202,6 +204,21 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(tmp_path: Path) ->
     with pytest.raises(RecipeError, match="multiples of 4"):
         run(tmp_path, recipe_of(augment={"crop": [18, 24]}))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "space", "align"),
+    [("disparity", "inverse", "scale-shift-disparity"), ("relative_depth", "depth", "median")],
+)
+def test_a_network_without_metres_is_validated_aligned_and_says_so(
+    tmp_path: Path, kind: str, space: str, align: str
+) -> None:
+    setup = replace(tiny_setup(), output=OutputSpec(kind=kind))
+    recipe = recipe_of(losses=({"name": "scale-shift-invariant", "space": space},), stage={"epochs": 1})
+    result = train(recipe, setup, {"rooms": rooms(4)}, tmp_path / "out", TrainOptions(device="cpu"))
+    assert result.best["frames"] == 4
+    assert 0 < result.best["score"] == result.best["abs_rel"] < 1
+    assert json.loads(result.record.read_text())["validation_alignment"] == align
 
 
 def test_nothing_to_validate_on_is_said(tmp_path: Path) -> None:
