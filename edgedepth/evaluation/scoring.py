@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,7 @@ def score_range(
 ) -> Iterator[Outcome]:
     """The samples ``indices`` (consecutive) in order, one outcome each.
 
-    The temporal error of a frame needs the one before it: where the range does not start at 0 that one is estimated
+    The temporal error of a frame needs the one before it: where the range does not start at 0 that one is scored
     too, so that parts of a data set give the numbers of the whole.
 
     Args:
@@ -81,13 +82,19 @@ def score_range(
         BackendError: the network failed.
     """
     before = _Previous()
+
+    def outcome_of(index: int, sample: Sample) -> Outcome:
+        found = estimator.estimate(frame_of(sample))
+        return _score(index, sample, found, f"{dataset.name}/{sample.id}", protocol, alignment, before)
+
     if indices.start > 0:
-        before.prime(estimator, dataset, indices.start - 1)
+        with suppress(DataError, InputError, NotMetricError):  # told where it is scored for its own sake
+            first = dataset[indices.start - 1]
+            if first.pose is not None and estimator.kind is DepthKind.METRIC:
+                outcome_of(indices.start - 1, first)
     for index in indices:
         try:
-            sample = dataset[index]
-            estimate = estimator.estimate(frame_of(sample))
-            outcome = _score(index, sample, estimate, f"{dataset.name}/{sample.id}", protocol, alignment, before)
+            outcome = outcome_of(index, dataset[index])
         except (DataError, InputError, NotMetricError) as error:
             if strict:
                 raise
@@ -152,14 +159,6 @@ class _Previous:
         usable = depth.is_metric and depth.intrinsics is not None and sample.pose is not None
         self._depth, self._pose = (depth, sample.pose) if usable else (None, None)
         self._group = sample.group
-
-    def prime(self, estimator: FrameEstimator, dataset: Dataset, index: int) -> None:
-        try:
-            sample = dataset[index]
-            if sample.pose is not None and estimator.kind is DepthKind.METRIC:
-                self.keep(sample, estimator.estimate(frame_of(sample)))
-        except (DataError, InputError, NotMetricError):
-            self.forget()
 
     def error_to(self, sample: Sample, depth: DepthMap) -> float | None:
         """TAE, or None when the two do not follow one another in one recording."""

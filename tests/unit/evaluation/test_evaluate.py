@@ -172,3 +172,16 @@ def test_parts_of_a_data_set_give_the_numbers_of_the_whole(tmp_path: Path) -> No
     assert parts[0] + parts[1] == whole
     assert whole[2] is not None
     assert whole[2].tae_percent is not None
+
+
+def test_a_part_after_a_frame_that_cannot_be_scored_is_that_of_the_whole(tmp_path: Path) -> None:
+    manifest = write_rooms(tmp_path, 3, poses=True, scenes=1)
+    cv2.imwrite(str(tmp_path / "1_depth.png"), np.full((48, 64), 20_000, np.uint16))  # beyond the protocol's 10 m
+    dataset = open_dataset(manifest, "rgbd")
+    rules = PROTOCOLS["rgbd"]
+    whole = list(score_range(SensorDepth(), dataset, rules, "none", range(3)))
+    (part,) = score_range(SensorDepth(), dataset, rules, "none", range(2, 3))
+    assert whole[1].skipped is not None
+    assert whole[2].record is not None
+    assert whole[2].record.tae_percent is None, "the frame before is no part of the evaluation"
+    assert part.record == whole[2].record
