@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from edgedepth.data.base import Entry, Listed, OrdinalPairs, Sample
-from edgedepth.data.files import read_text
+from edgedepth.data.files import read_text, require_list_of
 from edgedepth.errors import DataError
 from edgedepth.sources.images import read_rgb
 from edgedepth.types import ASPECT_TOLERANCE
@@ -79,9 +79,10 @@ def open_diw(path: Path, split: str | None = None, *, images: str | None = None)
         images: the folder that the paths in the list start from; None = the folder of the list.
 
     Raises:
-        DataError: no list, several and none chosen, or a line that is not as above.
+        DataError: no list, one of another split, several and none chosen, or a line that is not as above.
     """
     if path.is_file():
+        require_list_of(path, split, _LISTS)
         file = path
     else:
         there = [name for name in _LISTS if (path / _LISTS[name]).is_file()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgedepth.errors import DataError
 from edgedepth.sources.images import natural_key
 
-__all__ = ["folders_where", "pair_files", "read_lines", "read_matrix", "read_text"]
+__all__ = ["folders_where", "pair_files", "read_lines", "read_matrix", "read_text", "require_list_of"]
 
 
 def folders_where(root: Path, test: Callable[[Path], bool], *, first: bool = False) -> list[Path]:
@@ -64,6 +64,13 @@ def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
     """The lines of a text list with their numbers from 1, without blank ones and comments (#). Raises DataError."""
     lines = ((number, line.strip()) for number, line in enumerate(read_text(path, what).splitlines(), 1))
     return [(number, line) for number, line in lines if line and not line.startswith("#")]
+
+
+def require_list_of(file: Path, split: str | None, lists: Mapping[str, str]) -> None:
+    """Raises DataError when the name of a list, in ``lists`` by split, is that of another split than ``split``."""
+    own = next((name for name, listed in lists.items() if listed == file.name), None)
+    if split is not None and own not in (None, split):
+        raise DataError(f"{file} is the list of {own}, and {split} was asked for; give the folder, or the other list")
 
 
 def read_matrix(path: Path, shapes: tuple[tuple[int, int], ...], what: str) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from edgedepth.data.base import DepthFacts, Entry, Listed, Sample
-from edgedepth.data.files import read_text
+from edgedepth.data.files import read_text, require_list_of
 from edgedepth.data.nyu_mat import NYU_INTRINSICS, scene_of
 from edgedepth.errors import DataError
 from edgedepth.sources.images import read_image, read_rgb
@@ -71,9 +71,10 @@ def open_nyu_csv(path: Path, split: str | None = None) -> NyuCsv:
         split: train, test; None = what is there.
 
     Raises:
-        DataError: a list is missing or has a row that is not two paths.
+        DataError: a list is missing, is that of another split, or has a row that is not two paths.
     """
     if path.is_file():
+        require_list_of(path, split, _LISTS)
         lists = [path]
     else:
         home = path if any((path / name).is_file() for name in _LISTS.values()) else path / "data"

@@ -155,6 +155,8 @@ def test_csv_parts_of_a_recording_are_one_scene_as_in_the_labelled_set(tmp_path)
 
 def test_csv_split_that_is_not_there(tmp_path):
     write_nyu_csv(tmp_path)
+    with pytest.raises(DataError, match=r"nyu2_train\.csv is the list of train, and test was asked for"):
+        open_dataset(tmp_path / "data/nyu2_train.csv", "nyu-csv", "test")
     (tmp_path / "data/nyu2_test.csv").unlink()
     with pytest.raises(DataError, match=r"no list of image pairs at .*nyu2_test.csv"):
         open_dataset(tmp_path, "nyu-csv", "test")
@@ -287,6 +289,8 @@ def test_diw_lists(tmp_path):
     with pytest.raises(DataError, match="has the lists train, test; choose a split"):
         open_dataset(tmp_path, "diw")
     assert len(open_dataset(tmp_path / "DIW_test.csv", "diw")) == 4
+    with pytest.raises(DataError, match=r"DIW_train\.csv is the list of train, and test was asked for"):
+        open_dataset(tmp_path / "DIW_train.csv", "diw", "test")
     with pytest.raises(DataError, match="no list of ordinal pairs at"):
         open_dataset(tmp_path, "diw", "val")
     file = tmp_path / "DIW_test.csv"
