@@ -48,15 +48,13 @@ def test_pixels_land_where_they_should() -> None:
 
 
 def test_of_two_points_on_one_pixel_the_nearer_is_seen() -> None:
-    depth = np.full((60, 80), np.nan, np.float32)
-    depth[30, 40], depth[30, 41] = 2.0, 4.0
-    # Moved right by 1/35 m: one pixel for the point at 2 m, half a pixel for the other; both end on column 39..40.
-    carried = reproject(DepthMap(depth, DepthKind.METRIC, CAMERA), at(), wall(1), at(x=4 / 70))
-    assert carried[30, 38] == pytest.approx(2)
-    near_far = np.full((60, 80), np.nan, np.float32)
-    near_far[30, 42], near_far[30, 41] = 2.0, 4.0
-    both = reproject(DepthMap(near_far, DepthKind.METRIC, CAMERA), at(), wall(1), at(x=4 / 70))
-    assert both[30, 40] == pytest.approx(2), "42 - 2 and 41 - 1 are one pixel"
+    # The camera moves right by 4/70 m: 70 * 4/70 / 2 = 2 px to the left at 2 m, 1 px at 4 m.
+    for near, far, together in ((42, 41, 40), (40, 39, 38)):
+        depth = np.full((60, 80), np.nan, np.float32)
+        depth[30, near], depth[30, far] = 2.0, 4.0
+        carried = reproject(DepthMap(depth, DepthKind.METRIC, CAMERA), at(), wall(1), at(x=4 / 70))
+        assert carried[30, together] == pytest.approx(2)
+        assert np.isfinite(carried).sum() == 1
 
 
 def test_nothing_in_common_and_nothing_to_carry_with() -> None:
