@@ -46,7 +46,7 @@ class Aligned:
     """Depth in metres after the alignment, and what was done to get it.
 
     Attributes:
-        depth_m: float32, the shape of what was found; NaN where nothing was found.
+        depth_m: float32, the shape of what was found; NaN where nothing was found, and as it came for alignment none.
         scale, shift: depth = scale p (median), scale p + shift (scale-shift-depth), or 1 / (scale x + shift)
             (scale-shift-disparity), before the clipping. None for alignment none, and where there is no shift.
     """
@@ -83,7 +83,7 @@ def align_depth(
     """Metres of ``found``.
 
     Args:
-        found: what a network gave, of ``kind``; NaN = nothing.
+        found: what a network gave, of ``kind``; NaN, infinity and depth that is not positive = nothing.
         truth: metres along Z, same shape.
         align: see Alignment.
         kind: what the numbers of ``found`` mean.
@@ -95,12 +95,15 @@ def align_depth(
         NotMetricError: ``align`` makes no metres of this kind.
     """
     check_alignment(kind, align)
-    values = np.asarray(found, dtype=np.float64)
     if align == "none":
         return Aligned(np.asarray(found, dtype=np.float32))
-    signs = np.ones_like(values) if kind is DepthKind.DISPARITY else values
+    values = np.array(found, dtype=np.float64)
+    given = np.isfinite(values)
+    if kind is not DepthKind.DISPARITY:
+        given &= values > 0
+    values[~given] = np.nan
     used, pixels = scored_pixels(
-        np.where(np.isfinite(values), signs, np.nan),
+        np.where(given, 1.0, np.nan),
         truth,
         min_depth_m=min_depth_m,
         max_depth_m=max_depth_m,
@@ -119,8 +122,7 @@ def align_depth(
         scale, shift = _least_squares(p, g)
         fitted = np.clip(values * scale + shift, min_depth_m, max_depth_m)  # NaN stays NaN
         return Aligned(fitted.astype(np.float32), scale, shift)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x = values if kind is DepthKind.DISPARITY else np.where(values > 0, 1 / values, np.nan)
+    x = values if kind is DepthKind.DISPARITY else 1 / values
     scale, shift = _least_squares(x[used], 1 / g)
     disparity = np.maximum(x * scale + shift, 1 / max_depth_m)  # NaN stays NaN
     return Aligned((1 / disparity).astype(np.float32), scale, shift)

@@ -127,7 +127,10 @@ def score_depth(
         found.values, truth_m, alignment, kind=found.kind, min_depth_m=low, max_depth_m=high, where=where
     )
     if protocol.clips:
-        aligned = Aligned(np.clip(aligned.depth_m, low, high), aligned.scale, aligned.shift)  # NaN stays NaN
+        found_m = aligned.depth_m  # what is no depth becomes none by clipping
+        given = np.isfinite(found_m) & (found_m > 0)
+        clipped = np.where(given, np.clip(found_m, low, high), np.float32(np.nan))
+        aligned = Aligned(clipped, aligned.scale, aligned.shift)
     scored, _ = scored_pixels(aligned.depth_m, truth_m, min_depth_m=low, max_depth_m=high, where=where)
     return Scored(aligned, truth_m, scored, (low, high))
 

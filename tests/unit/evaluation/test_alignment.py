@@ -40,6 +40,16 @@ def test_what_is_not_scored_does_not_align() -> None:
         assert np.isnan(aligned.depth_m[3]).all()
 
 
+@pytest.mark.parametrize("align", ["median", "scale-shift-depth", "scale-shift-disparity"])
+@pytest.mark.parametrize("nothing", [0.0, -2.0, np.inf, -np.inf, np.nan])
+def test_no_alignment_makes_depth_where_none_was_found(align: str, nothing: float) -> None:
+    found = (0.5 * TRUTH + 0.2).astype(np.float32)
+    found[0] = nothing
+    aligned = align_depth(found, TRUTH, align)  # type: ignore[arg-type]
+    assert np.isnan(aligned.depth_m[0]).all()
+    assert np.isfinite(aligned.depth_m[1:]).all()
+
+
 def test_scale_and_shift_in_depth_are_numpy_s() -> None:
     found = 0.3 * TRUTH - 0.1 + RNG.normal(0, 0.05, TRUTH.shape)
     found = np.maximum(found, 1e-3)

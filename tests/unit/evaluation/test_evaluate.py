@@ -115,6 +115,21 @@ def test_a_clip_brings_the_prediction_into_the_range(tmp_path: Path) -> None:
     assert clipped.mean["absrel"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("nothing", [0.0, -1.0, np.inf])
+def test_a_clip_makes_no_depth_where_none_was_found(tmp_path: Path, nothing: float) -> None:
+    class Holey(Crooked):
+        def estimate(self, frame: Frame, out: object = None) -> DepthMap:
+            depth = super().estimate(frame).values.copy()
+            depth[:, ::2] = nothing
+            return DepthMap(depth, DepthKind.METRIC, frame.intrinsics)
+
+    dataset = open_dataset(write_rooms(tmp_path, 1), "rgbd")
+    for rules in ("rgbd", "kitti-garg"):  # the second clips
+        report = evaluate(Holey(1.1), dataset, rules)
+        assert report.mean["absrel"] == pytest.approx(0.1, rel=1e-4), rules
+        assert report.mean["coverage"] == pytest.approx(0.5, abs=0.03), rules
+
+
 def test_poses_give_the_temporal_error_inside_a_scene(tmp_path: Path) -> None:
     dataset = open_dataset(write_rooms(tmp_path, 6, poses=True, scenes=2), "rgbd")
     report = evaluate(SensorDepth(), dataset, "rgbd")
