@@ -27,7 +27,8 @@ __all__ = ["StageRun", "Stepped"]
 
 @dataclass(frozen=True)
 class Stepped:
-    """What a step did. ``values``: the loss and its terms, this process's. ``skipped``: samples not read."""
+    """What a step did. ``lr``: of the decoder, the highest. ``values``: the loss and its terms, this process's.
+    ``skipped``: samples not read."""
 
     lr: float
     values: dict[str, Tensor]
@@ -102,7 +103,7 @@ class StageRun:
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
 
     def _step(self, batches: Iterator[Batch], *, is_last: bool) -> Stepped:
-        lr = float(self.optimizer.param_groups[0]["lr"])
+        lr = max(float(group["lr"]) for group in self.optimizer.param_groups)  # the encoder's is a share of it
         values: dict[str, Tensor] = {}
         skipped: list[str] = []
         parts = self.stage.accumulate

@@ -111,6 +111,12 @@ def test_learning_rates_by_layer() -> None:
     assert of[id(named["head.layer.bias"])]["weight_decay"] == 0.0
 
 
+def test_the_rate_that_is_logged_is_the_stage_s(tmp_path: Path) -> None:
+    """And not that of the encoder, which learns at a tenth of it."""
+    run(tmp_path, recipe_of(stage={"encoder_lr": 0.1, "lr": 2e-3, "epochs": 1, "schedule": {"name": "constant"}}))
+    assert {row["lr"] for row in read_curve(tmp_path / "out" / "curve.csv") if row["lr"]} == {"0.002"}
+
+
 def test_one_cycle_is_torch_s() -> None:
     schedule = Schedule(warmup=0.3, start=0.04, end=1e-3)
     parameter = torch.nn.Parameter(torch.zeros(1))
