@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgedepth.data import KINDS, Dataset, open_dataset, shared_groups, split_by_group
+from edgedepth.data import KINDS, Dataset, open_dataset, require_unit, shared_groups, split_by_group
 from edgedepth.errors import DataError
 from edgedepth.training.recipe import DataSource, TrainingRecipe, Validation
 
@@ -22,11 +22,13 @@ class TrainingData:
     Attributes:
         source: what the recipe says of it.
         training, validation: parts that share no subject or scene.
+        left_out: what it names and does not hold, one sentence each.
     """
 
     source: DataSource
     training: Dataset
     validation: Dataset
+    left_out: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -48,7 +50,8 @@ def open_training_data(
     Args:
         recipe: names the data sets.
         paths: where each lies, by its name in the recipe.
-        kinds: formats that differ from the recipe's; its split and reader options are then left out.
+        kinds: formats that differ from the recipe's; their training split is read, or all where they have no splits,
+            with the reader's own options.
         validation: folders of the same format to validate on, instead of a part of the first.
         strict: what a data set names and does not hold is an error; else it is left out.
 
@@ -77,25 +80,35 @@ def _of_kind(source: DataSource, kind: str | None) -> DataSource:
         return source
     if kind not in KINDS:
         raise DataError(f"there is no data set kind {kind!r}; one of {', '.join(KINDS)}")
-    update: dict[str, Any] = {"kind": kind, "split": None, "options": {}, "validation": Validation(fraction=0.1)}
+    # Its own training split, where it has one: what results are reported on is not learnt.
+    split = next((name for name in KINDS[kind].splits if name.startswith("train")), None)
+    update: dict[str, Any] = {"kind": kind, "split": split, "options": {}, "validation": Validation(fraction=0.1)}
     return source.model_copy(update=update)
 
 
 def _open(recipe: TrainingRecipe, source: DataSource, path: Path, apart: Path | None, *, strict: bool) -> TrainingData:
-    whole = open_dataset(path, source.kind, source.split, lenient=not strict, **source.options)
+    whole = _opened(path, source, source.split, strict=strict)
     held = source.validation
     if apart is not None:
-        other = open_dataset(apart, source.kind, lenient=not strict, **source.options)
+        other = _opened(apart, source, None, strict=strict)
     elif held.split is not None:
-        other = open_dataset(path, source.kind, held.split, lenient=not strict, **source.options)
+        other = _opened(path, source, held.split, strict=strict)
     else:
         assert held.fraction is not None
         parts = split_by_group(whole, {"train": 1 - held.fraction, "validation": held.fraction}, recipe.seed)
-        return TrainingData(source, parts["train"], parts["validation"])
+        return TrainingData(source, parts["train"], parts["validation"], tuple(whole.left_out))
     shared = shared_groups(whole, other)
     if shared:
         raise DataError(
             f"{whole.name} and its validation {other.name} share {len(shared)} subjects or scenes, such as {shared[0]}:"
             " the score would be of memory; give others"
         )
-    return TrainingData(source, whole, other)
+    return TrainingData(source, whole, other, (*whole.left_out, *other.left_out))
+
+
+def _opened(path: Path, source: DataSource, split: str | None, *, strict: bool) -> Dataset:
+    """What is not whole is left out; depth of another unit is refused either way."""
+    opened = open_dataset(path, source.kind, split, lenient=not strict, **source.options)
+    if not strict:
+        require_unit(opened)
+    return opened
