@@ -80,12 +80,12 @@ def measure(
         if output is not None:
             PartFile(output).discard()  # a place that cannot be written to is told before any work
     frame = _read_frame(rgb, depth, depth_scale, intrinsics)
-    finder = GivenPeople(opt.parse_boxes(boxes)) if boxes is not None else opt.make_finder(detector)
+    given = GivenPeople(opt.parse_boxes(boxes)) if boxes is not None else None
     with (
-        closing(finder),
         opt.open_estimator(
             model, spec, backend, scale=opt.parse_scale(scale), allow_untrained=allow_untrained
         ) as estimator,
+        closing(given or opt.make_finder(detector, estimator)) as finder,
     ):
         meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, scaled=scale is not None)
         depth_map = estimator.estimate(frame)

@@ -14,7 +14,7 @@ from edgedepth.backends import BackendOptions, open_backend
 from edgedepth.cli.progress import shown_progress
 from edgedepth.depth import DepthEstimator, FrameEstimator, MetricScale, SensorDepth
 from edgedepth.errors import InputError, NotMetricError
-from edgedepth.people import DetectorFinder, GeometricFinder, HeightMeter, PersonFinder
+from edgedepth.people import DetectorFinder, GeometricFinder, HeightMeter, MaskFinder, PersonFinder
 from edgedepth.types import DepthKind
 
 __all__ = ["make_finder", "make_meter", "open_estimator", "parse_boxes", "parse_scale", "refuse_overwrites"]
@@ -48,7 +48,11 @@ ScaleOption = Annotated[
 ]
 DetectorOption = Annotated[
     str | None,
-    typer.Option("--detector", help="Person detector: a YOLOX or FastestDet .onnx, or geometric (no network)."),
+    typer.Option(
+        "--detector",
+        help="Person detector: a YOLOX or FastestDet .onnx, or geometric (no network). Default: the model's own person "
+        "mask where it has one, else geometric.",
+    ),
 ]
 UntrainedOption = Annotated[
     bool, typer.Option("--allow-untrained", help="Give the numbers of a network with random weights, to measure speed.")
@@ -144,12 +148,14 @@ def open_estimator(
     return SensorDepth()
 
 
-def make_finder(detector: str | None, options: BackendOptions | None = None) -> PersonFinder:
-    """``geometric`` (also the default), or a detector network opened with ``options``.
+def make_finder(detector: str | None, estimator: FrameEstimator, options: BackendOptions | None = None) -> PersonFinder:
+    """``geometric``, or a detector network opened with ``options``; None: the estimator's own masks, else geometric.
 
     Raises:
         InputError: not a file.
     """
+    if detector is None and isinstance(estimator, DepthEstimator) and estimator.spec.person is not None:
+        return MaskFinder(estimator.spec.person.threshold)
     if detector is None or detector == GEOMETRIC:
         return GeometricFinder()
     if not Path(detector).is_file():

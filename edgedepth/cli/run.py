@@ -86,7 +86,7 @@ def run(
         )  # fmt: skip
         meter = None
         if height:
-            finder = stack.enter_context(closing(opt.make_finder(detector, options)))
+            finder = stack.enter_context(closing(opt.make_finder(detector, estimator, options)))
             meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, scaled=metric is not None)
         elif camera_height is not None:
             raise InputError("--camera-height scales the depth that heights are measured in; add --height")

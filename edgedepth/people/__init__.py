@@ -4,6 +4,7 @@ from edgedepth.people.base import PERSON, UPRIGHT_OBJECT, Candidate, PersonFinde
 from edgedepth.people.detector import DetectorFinder
 from edgedepth.people.geometric import GeometricFinder
 from edgedepth.people.given import GivenPeople
+from edgedepth.people.masks import MaskFinder
 from edgedepth.people.measure import HeightMeter
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "GeometricFinder",
     "GivenPeople",
     "HeightMeter",
+    "MaskFinder",
     "PersonFinder",
 ]

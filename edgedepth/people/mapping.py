@@ -54,6 +54,25 @@ class GridMap:
         (sx, sy), (tx, ty) = self._scale, self._shift
         return x * sx + tx, y * sy + ty, w * sx, h * sy
 
+    def to_frame(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Numbers of the depth map's grid on the frame's, between pixels bilinear; NaN beside what it shows."""
+        if self.is_identity:
+            return plane
+        (sx, sy), (tx, ty) = self._scale, self._shift
+        # Centre of frame pixel i lies at depth pixel (i + 0.5) s + t - 0.5.
+        affine = np.array([[sx, 0, 0.5 * sx + tx - 0.5], [0, sy, 0.5 * sy + ty - 0.5]])
+        return np.asarray(
+            cv2.warpAffine(
+                plane,
+                affine,
+                self.frame_wh,
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_CONSTANT,
+                borderValue=float("nan"),
+            ),
+            np.float32,
+        )
+
     def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A mask of the frame on the depth map, by the nearest pixel."""
         if self.is_identity:

@@ -20,6 +20,7 @@ from edgedepth.geometry.scale import Scale, scale_from_floor
 from edgedepth.people.base import PERSON, Candidate, PersonFinder
 from edgedepth.people.gates import require_alone, require_box_agrees, require_standing, require_whole_head, top_hole_m
 from edgedepth.people.mapping import GridMap
+from edgedepth.people.own_depth import own_depth
 from edgedepth.people.scene import Scene
 from edgedepth.people.silhouette import Silhouette, silhouettes
 from edgedepth.types import DepthKind, DepthMap, Frame
@@ -219,7 +220,7 @@ class _Person:
         except MeasurementRefused as refusal:
             return _refused(candidate, f"{refusal.reason}: {refusal}")
         result = measure_height(
-            depth,
+            own_depth(depth, self.mask) if self.is_model and candidate.mask is not None else depth,
             self.mask,
             scene.floor_under(self.mask) if scene.floor.source == FITTED else scene.floor,
             box_xywh=candidate.box_xywh,

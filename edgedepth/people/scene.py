@@ -13,7 +13,7 @@ from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.projection import ray_grid
 from edgedepth.types import DepthMap
 
-__all__ = ["SOLID_ABOVE_FLOOR_M", "Scene", "depth_step_m", "quantiles"]
+__all__ = ["SOLID_ABOVE_FLOOR_M", "Scene", "depth_breaks", "depth_step_m", "quantiles"]
 
 SOLID_ABOVE_FLOOR_M = 0.08
 """Lower points may be the floor: three times the noise of a structured-light sensor at 3 m."""
@@ -32,6 +32,20 @@ def depth_step_m(depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
     whose noise grows with the square of depth (a Kinect's step is 2.9 mm at 1 m, 26 mm at 3 m).
     """
     return np.float32(0.04) + np.float32(0.006) * depth_m * depth_m
+
+
+def depth_breaks(depth_m: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where depth differs from a 4-neighbour's by more than ``depth_step_m``; bool of the same shape."""
+    breaks = np.zeros(depth_m.shape, np.bool_)
+    with np.errstate(invalid="ignore"):
+        step = depth_step_m(depth_m)
+        for axis in (0, 1):
+            near, far = [slice(None)] * 2, [slice(None)] * 2
+            near[axis], far[axis] = slice(None, -1), slice(1, None)
+            jump = np.abs(depth_m[tuple(far)] - depth_m[tuple(near)]) > step[tuple(near)]
+            breaks[tuple(near)] |= jump
+            breaks[tuple(far)] |= jump
+    return breaks
 
 
 def quantiles(values: NDArray[np.float32], *shares: float) -> tuple[float, ...]:
@@ -81,21 +95,13 @@ class Scene:
         height = x * up[0] + y * up[1] + z * up[2] + np.float32(floor.offset_m)
         with np.errstate(invalid="ignore"):
             solid = height > SOLID_ABOVE_FLOOR_M
-            step = depth_step_m(z)
-            breaks = np.zeros(z.shape, np.bool_)
-            for axis in (0, 1):
-                near, far = [slice(None)] * 2, [slice(None)] * 2
-                near[axis], far[axis] = slice(None, -1), slice(1, None)
-                jump = np.abs(z[tuple(far)] - z[tuple(near)]) > step[tuple(near)]
-                breaks[tuple(near)] |= jump
-                breaks[tuple(far)] |= jump
         return cls(
             depth_m=z,
             height_m=height,
             lateral_m=x * right[0] + y * right[1] + z * right[2],
             forward_m=x * ahead[0] + y * ahead[1] + z * ahead[2],
             solid=solid,
-            breaks=breaks,
+            breaks=depth_breaks(z),
             floor=floor,
             pixel_rad=stride / depth.intrinsics.f_px,
         )
