@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import RenderableType
-from rich.markup import escape
-from rich.table import Table
 
 from edgedepth.backends import BackendOptions
 from edgedepth.bundle import load_model
 from edgedepth.bundle.store import network_sha256
 from edgedepth.cli import options as opt
 from edgedepth.cli.app import print_json, print_report
+from edgedepth.cli.evaluation_table import report_lines
 from edgedepth.cli.progress import shown_progress
 from edgedepth.data import Dataset, guess_kind, open_dataset, parse_options
 from edgedepth.depth import DepthEstimator, FrameEstimator, SensorDepth
@@ -26,7 +24,7 @@ from edgedepth.errors import InputError
 from edgedepth.evaluation.alignment import ALIGNMENTS, Alignment
 from edgedepth.evaluation.plots import Example, worst_examples
 from edgedepth.evaluation.protocols import PROTOCOLS, Protocol, find_protocol
-from edgedepth.evaluation.report import METRICS, EvaluationReport
+from edgedepth.evaluation.report import EvaluationReport
 from edgedepth.evaluation.runner import Progress, describe_estimator
 from edgedepth.evaluation.runner import evaluate as run_evaluation
 from edgedepth.extras import require
@@ -34,11 +32,6 @@ from edgedepth.output import PartFile, atomic_output
 
 __all__ = ["evaluate"]
 
-# What fits a terminal; --json and --html have every number.
-_SHOWN = ("absrel", "rmse_m", "log10", "silog", "delta1", "delta2", "delta3", "coverage", "boundary_f1",
-          "floor_rms_m", "tae_percent", "ordinal_accuracy", "whdr")  # fmt: skip
-_FRAME_COLUMNS = ("absrel", "rmse_m", "delta1", "coverage", "scale", "tae_percent")
-_MOST_FRAMES, _MOST_SKIPPED = 30, 3
 _PROTOCOL_HELP = f"The rules: {', '.join(PROTOCOLS)}."
 _ALIGN_HELP = f"What is taken away before scoring: {', '.join(ALIGNMENTS)}. Default: the protocol's, none."
 
@@ -152,7 +145,7 @@ def evaluate(
     if as_json:
         print_json(document)
     else:
-        print_report(*_lines(reports))
+        print_report(*report_lines(reports))
 
 
 @dataclass(frozen=True)
@@ -272,55 +265,3 @@ def _document(reports: Sequence[EvaluationReport]) -> dict[str, Any]:
     if len(reports) == 1:
         return reports[0].model_dump(mode="json")
     return {"evaluations": [report.model_dump(mode="json") for report in reports]}
-
-
-def _lines(reports: Sequence[EvaluationReport]) -> Iterator[RenderableType]:
-    names = [name for name in _SHOWN if any(name in report.mean for report in reports)]
-    if len(reports) == 1 and len(reports[0].frames) <= _MOST_FRAMES:
-        yield _frame_table(reports[0])
-        yield ""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("mean over frames", no_wrap=True)
-    for name in names:
-        table.add_column(METRICS[name].title, justify="right")
-    for report in reports:
-        table.add_row(escape(report.estimator.name), *(_number(report.mean.get(name), name) for name in names))
-        if report.interval95:
-            spans = (f"  95 % over {report.resampled}", *(_span(report, name) for name in names))
-            table.add_row(*(f"[dim]{span}[/]" for span in spans))
-    yield table
-    first = reports[0]
-    rules = first.protocol
-    limits = f"{rules.min_depth_m:g} - {rules.max_depth_m:g} m"
-    if rules.ranges_m:
-        limits = "; ".join(f"{name} {low:g} - {high:g} m" for name, (low, high) in rules.ranges_m.items())
-    yield escape(
-        f"protocol {rules.name}: {limits}, crop {rules.crop or 'none'}, "
-        f"{'clipped' if rules.clips else 'not clipped'}; alignment: {first.alignment}"
-    )
-    yield escape(f"{len(first.frames)} of {first.samples} samples of {first.dataset}")
-    skipped = list(dict.fromkeys((one.id, one.reason) for report in reports for one in report.skipped))
-    for name, reason in skipped[:_MOST_SKIPPED]:
-        yield f"[yellow]skipped {escape(name)}: {escape(reason)}[/]"
-    if len(skipped) > _MOST_SKIPPED:
-        yield f"[yellow]and {len(skipped) - _MOST_SKIPPED} more skipped (--json names them)[/]"
-
-
-def _frame_table(report: EvaluationReport) -> Table:
-    names = [name for name in _FRAME_COLUMNS if any(getattr(record, name) is not None for record in report.frames)]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("frame")
-    for name in names:
-        table.add_column(METRICS[name].title if name in METRICS else name, justify="right")
-    for record in report.frames:
-        table.add_row(escape(record.id), *(_number(getattr(record, name), name) for name in names))
-    return table
-
-
-def _number(value: float | None, name: str) -> str:
-    return "-" if value is None else format(value, METRICS[name].form if name in METRICS else ".4g")
-
-
-def _span(report: EvaluationReport, name: str) -> str:
-    interval = report.interval95.get(name)
-    return "" if interval is None else f"{_number(interval.low, name)}-{_number(interval.high, name)}"
