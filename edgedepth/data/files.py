@@ -18,6 +18,8 @@ __all__ = ["folders_where", "pair_files", "read_lines", "read_matrix", "read_tex
 def folders_where(root: Path, test: Callable[[Path], bool], *, first: bool = False) -> list[Path]:
     """The folders under ``root``, itself included, that pass ``test``, in natural order; none inside another.
 
+    Hidden folders are not looked into: what is being written stands in one until it is whole.
+
     Args:
         root: where to start; links are not followed.
         test: called with each folder.
@@ -26,7 +28,7 @@ def folders_where(root: Path, test: Callable[[Path], bool], *, first: bool = Fal
     found: list[Path] = []
     for name, folders, _ in os.walk(root):
         here = Path(name)
-        folders.sort(key=lambda one: natural_key(Path(one)))
+        folders[:] = sorted((one for one in folders if not one.startswith(".")), key=lambda one: natural_key(Path(one)))
         if test(here):
             found.append(here)
             folders.clear()

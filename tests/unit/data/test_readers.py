@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from datasets import (
 )
 
 from edgedepth.data import KINDS, guess_kind, open_dataset
+from edgedepth.data.files import folders_where
 
 WRITERS = {
     "nyu-mat": write_nyu_mat,
@@ -101,3 +103,10 @@ def test_samples_are_not_shared(made):
 
 def test_every_kind_is_tested():
     assert set(WRITERS) == set(KINDS)
+
+
+def test_a_recording_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
+    for name in ("whole", ".half.x1y2"):
+        (tmp_path / name / "rgb").mkdir(parents=True)
+        (tmp_path / name / "depth").mkdir()
+    assert folders_where(tmp_path, lambda folder: (folder / "rgb").is_dir()) == [tmp_path / "whole"]

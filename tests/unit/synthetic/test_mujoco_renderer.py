@@ -86,6 +86,13 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert not {one[name] for name in one if name.startswith("rgb")} & set(other.values())
 
 
+def test_the_bytes_do_not_depend_on_how_many_render(tmp_path: Path) -> None:
+    options = SynthOptions(21, seed=50, views=2, **SMALL)  # 11 rooms: two processes' worth
+    write_recording(tmp_path / "one", options)
+    write_recording(tmp_path / "two", options, workers=2)
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+
+
 def test_a_recording_is_read_back_as_it_was_rendered(tmp_path: Path) -> None:
     folder = tmp_path / "rooms"
     done = CliRunner().invoke(
@@ -126,3 +133,6 @@ def test_what_cannot_be_rendered_is_refused(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(OutputError, match="exists already"):
         write_recording(tmp_path / "there", SynthOptions(1))
+    with pytest.raises(InputError, match="1 process or more"):
+        write_recording(tmp_path / "none", SynthOptions(1), workers=0)
+    assert not (tmp_path / "none").exists()
