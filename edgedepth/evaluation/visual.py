@@ -9,6 +9,7 @@ import csv
 import io
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,6 +39,7 @@ Axes: TypeAlias = Any
 
 ERROR_LIMIT = 0.5
 """Relative error of the strongest colour of an error map: +-50 %."""
+_LOSS = re.compile(r"loss|_(depth|log|inverse)$")
 
 
 def make_figure(width_in: float, height_in: float) -> Figure:
@@ -128,17 +130,18 @@ def cloud_figure(cloud: PointCloud, *, most_points: int = 20_000, elevation_deg:
 
 
 def training_figure(log: str | os.PathLike[str]) -> Figure:
-    """The curves of a training log: a CSV with a ``step`` column and one column per number.
+    """The curves of a training's ``curve.csv``: a ``step`` column and one column per number.
 
-    Every column whose name has ``loss`` in it is drawn in the first panel, on a logarithmic axis where all are
-    positive; each other one has a panel of its own. Empty cells are no points.
+    The loss and its terms, which are named after their space (``ssim_log``), are drawn in the first panel, on a
+    logarithmic axis where all are positive; each other number has a panel of its own. Empty cells are no points.
 
     Raises:
         InputError: no such file, no ``step`` column, or no number to draw. MissingExtraError: matplotlib is missing.
     """
     columns = _read_log(Path(log))
     steps = columns.pop("step")
-    losses = {name: values for name, values in columns.items() if "loss" in name}
+    columns.pop("epoch", None)  # says no more than the step
+    losses = {name: values for name, values in columns.items() if _LOSS.search(name)}
     panels: list[tuple[str, dict[str, NDArray[np.float64]]]] = [("loss", losses)] if losses else []
     panels += [(name, {name: values}) for name, values in columns.items() if name not in losses]
     wide = min(3, len(panels))
@@ -188,6 +191,8 @@ def encode_figure(figure: Figure, form: str = "png", *, dpi: int = 100) -> bytes
     """A figure as the bytes of a PNG or SVG file; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     matplotlib = require("matplotlib", "train")
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: each further time moves the axes by rounding
     with matplotlib.rc_context({"svg.hashsalt": "edgedepth"}):  # else ids of an SVG are random
         figure.savefig(buffer, format=form, dpi=dpi, metadata={"Date": None} if form == "svg" else None)
     return buffer.getvalue()

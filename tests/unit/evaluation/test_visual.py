@@ -88,16 +88,19 @@ def test_a_cloud_is_thinned_and_up_is_up() -> None:
 
 
 def test_training_curves_of_a_log(tmp_path: Path) -> None:
-    log = tmp_path / "log.csv"
-    log.write_text("step,epoch,loss,loss_ssim,delta1,note\n1,0,2.0,1.0,,start\n2,0,1.0,0.5,,\n3,1,0.5,0.1,0.7,best\n")
+    log = tmp_path / "curve.csv"
+    log.write_text(  # as a training writes it; validation has rows of its own
+        "step,stage,epoch,lr,loss,ssim_log,l1_inverse,val_delta1\n"
+        "1,all,1,1e-4,2.0,1.0,0.3,\n2,all,1,2e-4,1.0,0.5,0.2,\n2,all,1,,,,,0.7\n3,all,2,1e-4,0.5,0.1,0.1,\n"
+    )
     figure = training_figure(log)
     panels = {axes.get_title(): axes for axes in figure.axes}
-    assert set(panels) == {"loss", "epoch", "delta1"}
-    (total, ssim) = panels["loss"].lines
+    assert set(panels) == {"loss", "lr", "val_delta1"}
+    total, *terms = panels["loss"].lines
     assert total.get_xydata().tolist() == [[1, 2], [2, 1], [3, 0.5]]
-    assert ssim.get_label() == "loss_ssim"
+    assert [line.get_label() for line in terms] == ["ssim_log", "l1_inverse"]
     assert panels["loss"].get_yscale() == "log"
-    assert panels["delta1"].lines[0].get_xydata().tolist() == [[3, 0.7]]
+    assert panels["val_delta1"].lines[0].get_xydata().tolist() == [[2, 0.7]]
     out = tmp_path / "curves.svg"
     save_figure(figure, out)
     assert b"<svg" in out.read_bytes()
