@@ -52,7 +52,11 @@ class Candidate:
 def evaluate(
     models: Annotated[
         list[Path] | None,
-        typer.Argument(help="Bundle folders or .onnx files. None: the sensor's own depth.", metavar="[BUNDLE|ONNX]..."),
+        typer.Argument(
+            help="Bundle folders, .onnx files, or edgedepth-s of the package. None: the sensor's own depth.",
+            metavar="[BUNDLE|ONNX]...",
+            callback=opt.find_models,
+        ),
     ] = None,
     protocol: Annotated[str, typer.Option("--protocol", "-p", help=_PROTOCOL_HELP)] = "rgbd",
     data: Annotated[Path | None, typer.Option("--data", "-d", help="The data set: its folder, or its list.")] = None,

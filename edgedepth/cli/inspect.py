@@ -22,7 +22,14 @@ __all__ = ["inspect"]
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="A bundle folder, or an .onnx file with its spec.", metavar="BUNDLE")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A bundle folder, an .onnx file with its spec, or edgedepth-s of the package.",
+            metavar="BUNDLE",
+            callback=opt.find_model,
+        ),
+    ],
     spec: opt.SpecOption = None,
     backend: opt.BackendOption = None,
     as_json: opt.JsonOption = False,

@@ -15,15 +15,44 @@ from edgedepth.cli.progress import shown_progress
 from edgedepth.depth import DepthEstimator, FrameEstimator, MetricScale, SensorDepth
 from edgedepth.errors import InputError, NotMetricError
 from edgedepth.people import DetectorFinder, GeometricFinder, HeightMeter, MaskFinder, PersonFinder
+from edgedepth.resources import packaged_bundles
 from edgedepth.types import DepthKind
 
-__all__ = ["make_finder", "make_meter", "open_estimator", "parse_boxes", "parse_scale", "refuse_overwrites"]
+__all__ = [
+    "find_model",
+    "find_models",
+    "make_finder",
+    "make_meter",
+    "open_estimator",
+    "parse_boxes",
+    "parse_scale",
+    "refuse_overwrites",
+]
 
 GEOMETRIC = "geometric"
 
+
+def find_model(model: Path | None) -> Path | None:
+    """A path as it was typed, or the packaged bundle whose name was typed where nothing has that path."""
+    if model is None or model.exists():
+        return model
+    return packaged_bundles().get(str(model), model)
+
+
+def find_models(models: list[Path] | None) -> list[Path]:
+    """``find_model`` of each."""
+    return [find_model(model) or model for model in models or ()]
+
+
 ModelOption = Annotated[
     Path | None,
-    typer.Option("--model", "-m", help="Model: a bundle folder or an .onnx file. Without one, the sensor's depth."),
+    typer.Option(
+        "--model",
+        "-m",
+        callback=find_model,
+        help="Model: a bundle folder, an .onnx file, or edgedepth-s, edgedepth-s-int8 ... of the package. "
+        "Without one: the sensor's depth.",
+    ),
 ]
 SpecOption = Annotated[Path | None, typer.Option("--spec", help="Spec (TOML or JSON) of a bare .onnx.")]
 BackendOption = Annotated[

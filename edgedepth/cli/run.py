@@ -11,6 +11,7 @@ import typer
 from edgedepth.cli import options as opt
 from edgedepth.cli.app import console, print_json
 from edgedepth.errors import InputError
+from edgedepth.resources import DEFAULT_MODEL, packaged_bundle
 from edgedepth.sources import SourceOptions, open_source
 from edgedepth.stream import Pipeline, RunSummary, stop_on_signals, stream_options
 from edgedepth.stream.sinks import Sink, open_sink
@@ -23,7 +24,7 @@ def run(
         str,
         typer.Argument(
             help="0, v4l2:///dev/video0, usb://, csi://0, gst:PIPELINE, rtsp://, http://, a video, an image or a glob, "
-            "an RGB-D folder or manifest, or synthetic://.",
+            "an RGB-D folder or manifest, clip://demo, or synthetic://.",
             metavar="SOURCE",
         ),
     ],
@@ -59,7 +60,7 @@ def run(
     """Stream depth, and heights, from a camera or a file.
 
     Live sources give the newest frame and count what they drop; of files every frame is taken once, in order.
-    Without --model the source's own depth is used (an RGB-D recording, synthetic://).
+    Without --model the source's own depth is used (an RGB-D recording, synthetic://), or the packaged model.
 
     Examples:
 
@@ -79,6 +80,10 @@ def run(
     with ExitStack() as stack:
         opened = stack.enter_context(open_source(source, SourceOptions(intrinsics=intrinsics, loop=loop)))
         options = stream_options(opened, workers=workers)
+        if model is None and not opened.gives_depth:
+            model = packaged_bundle(DEFAULT_MODEL)
+            console.print(f"no --model, and no depth from {opened.uri}: {model.name} of the package", soft_wrap=True,
+                          highlight=False, markup=False)  # fmt: skip
         estimator = stack.enter_context(
             opt.open_estimator(
                 model, spec, backend, options=options, scale=metric, allow_untrained=allow_untrained

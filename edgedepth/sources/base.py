@@ -81,6 +81,11 @@ class Source(Protocol):
         ...
 
     @property
+    def gives_depth(self) -> bool:
+        """True when every frame brings sensor depth."""
+        ...
+
+    @property
     def dropped(self) -> int:
         """Frames the source itself had to drop (superseded before they were read, or invalid)."""
         ...

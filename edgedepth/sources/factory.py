@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from edgedepth.errors import EdgeDepthError, InputError, SourceError, SourceNotFound
 from edgedepth.sources._uri import redact, scheme_of
 from edgedepth.sources.base import Source, SourceOpener, SourceOptions
+from edgedepth.sources.clip import is_clip_folder, open_clip
 from edgedepth.sources.gstreamer import open_csi, open_gst
 from edgedepth.sources.images import IMAGE_SUFFIXES, open_images
 from edgedepth.sources.opencv import open_network, open_v4l2, open_video_file
@@ -37,8 +38,9 @@ def open_source(
     Args:
         uri: ``0``, ``v4l2:///dev/video0?width=1280&height=720&fps=30``, ``usb://``, ``usb://1``,
             ``csi://0?width=1920&height=1080&fps=30&flip=0``, ``gst:PIPELINE``, ``rtsp(s)://``, ``http(s)://``,
-            ``file://`` or the path of a video, an image, a folder of images, an RGB-D folder or manifest; a glob
-            pattern of images; or a scheme that an installed package adds (``synthetic://``).
+            ``file://`` or the path of a video, an image, a folder of images, an RGB-D folder or manifest, or a clip's
+            folder; ``clip://demo?live=1``; a glob pattern of images; or a scheme that an installed package adds
+            (``synthetic://``).
         options: times, scales and the rest; see SourceOptions.
         intrinsics: same as in ``options``.
         loop: same as in ``options``.
@@ -99,6 +101,8 @@ def _open_path(uri: str, options: SourceOptions) -> Source:
         )
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: no permission to read it")
+    if path.is_dir() and is_clip_folder(path):
+        return open_clip(str(path), options)
     if path.is_dir():
         return (open_rgbd if is_rgbd_folder(path) else open_images)(str(path), options)
     if path.stat().st_size == 0 and path.is_file():
@@ -117,6 +121,7 @@ _OPENERS: Mapping[str, Callable[[str, SourceOptions], Source]] = {
     "v4l2": open_v4l2,
     "usb": open_v4l2,
     "csi": open_csi,
+    "clip": open_clip,
     "gst": open_gst,
     "rtsp": open_network,
     "rtsps": open_network,

@@ -31,7 +31,7 @@ class FakeSource(Closing):
         intrinsics: the camera of the images.
         is_live: what the source says of itself.
         fps: spaces ``media_time_s`` of the images when not live.
-        frame_count: what the source says of itself.
+        frame_count, gives_depth: what the source says of itself.
         dropped: what the source says of itself.
     """
 
@@ -43,6 +43,7 @@ class FakeSource(Closing):
         is_live: bool = False,
         fps: float | None = 30.0,
         frame_count: int | None = None,
+        gives_depth: bool = False,
         dropped: int = 0,
         uri: str = "fake://",
     ) -> None:
@@ -52,6 +53,7 @@ class FakeSource(Closing):
         self.is_live = is_live
         self.fps = fps
         self.frame_count = frame_count
+        self.gives_depth = gives_depth
         self.dropped = dropped
         self.uri = uri
         self.closed = False

@@ -58,6 +58,8 @@ class Grabber(Protocol):
     @property
     def frame_count(self) -> int | None: ...
 
+    # A grabber whose shots all bring depth says so with ``gives_depth = True``; most have none.
+
     def open(self) -> None:
         """Open, or start again from the beginning. Raises SourceError or InputError, and then holds nothing open."""
         ...
@@ -106,6 +108,11 @@ class GrabberSource(Closing):
     def frame_count(self) -> int | None:
         """How many frames there will be, when known."""
         return self._grabber.frame_count
+
+    @property
+    def gives_depth(self) -> bool:
+        """Whether every frame brings sensor depth."""
+        return bool(getattr(self._grabber, "gives_depth", False))
 
     @property
     def dropped(self) -> int:

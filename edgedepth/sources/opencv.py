@@ -22,7 +22,14 @@ from edgedepth.sources.grabber import Shot, now
 from edgedepth.sources.live import LiveSource
 from edgedepth.sources.ordered import OrderedSource
 
-__all__ = ["CaptureGrabber", "open_network", "open_v4l2", "open_video_file", "quieten_opencv"]
+__all__ = [
+    "CaptureGrabber",
+    "open_network",
+    "open_v4l2",
+    "open_video_file",
+    "quieten_opencv",
+    "require_ffmpeg",
+]
 
 # One decoding thread uses the least CPU per frame (0.47 ms against 0.7 ms at 768x432) and adds no frames of delay;
 # above this many pixels it cannot keep up with a live stream, and OpenCV's own number is used.
@@ -167,7 +174,7 @@ class CaptureGrabber:
 
 def open_video_file(path: Path, name: str, options: SourceOptions) -> Source:
     """A video file; ``path`` exists and is not empty."""
-    _require_ffmpeg(name)
+    require_ffmpeg(name)
     grabber = CaptureGrabber(
         str(path),
         name,
@@ -181,7 +188,7 @@ def open_video_file(path: Path, name: str, options: SourceOptions) -> Source:
 def open_network(uri: str, options: SourceOptions) -> Source:
     """``rtsp://``, ``rtsps://``, ``http://``, ``https://``. A finite video behind a URL is read frame by frame."""
     name = redact(uri)
-    _require_ffmpeg(name)
+    require_ffmpeg(name)
     grabber = CaptureGrabber(
         uri,
         name,
@@ -261,7 +268,8 @@ def _explain_v4l2(device: Path) -> SourceError:
     return SourceError(f"{device} is there and gives no video: another program may hold it, or it is no capture device")
 
 
-def _require_ffmpeg(name: str) -> None:
+def require_ffmpeg(name: str) -> None:
+    """Raises BackendUnavailable where OpenCV was built without FFmpeg. ``name``: what was to be opened."""
     if cv2.CAP_FFMPEG not in cv2.videoio_registry.getStreamBackends():
         raise BackendUnavailable(
             f"{name}: this OpenCV build has no FFmpeg; install one that has (pip install opencv-python-headless) "

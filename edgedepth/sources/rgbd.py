@@ -135,6 +135,8 @@ def read_pair(entry: RgbdEntry) -> Frame:
 class RgbdGrabber:
     """A Grabber over pairs of images."""
 
+    gives_depth = True
+
     def __init__(self, entries: list[RgbdEntry]) -> None:
         self._entries = entries
         self._next = len(entries)

@@ -52,6 +52,8 @@ class SyntheticGrabber:
         live: give frames at their own pace instead of as fast as they render.
     """
 
+    gives_depth = True
+
     def __init__(
         self,
         render: Callable[[float], _Seen],

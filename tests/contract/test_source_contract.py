@@ -78,6 +78,7 @@ LIVE: dict[str, Callable[[Path, ExitStack], Opener]] = {
     "gst appsink": lambda *_: _open_gst("videotestsrc is-live=true ! video/x-raw,format=BGRx,width=322 ! appsink"),
     "rtsp": lambda _, stack: of(open_source, stack.enter_context(RtspServer()).url()),
     "gst rtsp": lambda _, stack: _gst_rtsp(stack),
+    "clip": lambda *_: of(open_source, "clip://demo?live=1"),
     "fake live": lambda *_: of(_fake, is_live=True),
 }
 KINDS = ORDERED | LIVE

@@ -59,6 +59,9 @@ def test_wheel_holds_one_package_and_its_data(built: tuple[Path, Path]) -> None:
     assert "edgedepth/py.typed" in names
     assert "edgedepth/_data/export/README.md" in names
     assert "edgedepth/_data/calibration/README.md" in names
+    assert "edgedepth/_data/models/README.md" in names
+    clip = [name for name in names if name.startswith("edgedepth/_data/clips/demo/")]
+    assert len(clip) == 3 + 2 * 36, "clip.json, video, background; depth and mask of every fifth of 180 frames"
     assert built[1].stat().st_size < 25e6
 
 

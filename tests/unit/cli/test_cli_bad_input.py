@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from networks import write_network
+from packaged import use_data_of
 
 Cli = Callable[..., Any]
 
@@ -182,7 +183,10 @@ def test_full_disk(edgedepth: Cli) -> None:
     refused(edgedepth("run", "synthetic://", "--quiet", "--frames", "5", "--jsonl", "/dev/full"), "disk is full")
 
 
-def test_no_depth_at_all(edgedepth: Cli, pair: tuple[Path, Path]) -> None:
+def test_no_depth_at_all(
+    edgedepth: Cli, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_data_of(tmp_path, monkeypatch)  # without the packaged model
     refused(edgedepth("run", pair[0], "--quiet"), "--model")
 
 
