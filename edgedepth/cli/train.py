@@ -138,6 +138,10 @@ def _named(values: list[str] | None, recipe: TrainingRecipe, option: str) -> dic
     for text in values or ():
         name, equals, value = text.partition("=")
         if not equals or name not in recipe.data:
+            if equals and name.isidentifier() and not Path(text).exists():
+                raise InputError(
+                    f"{recipe.name} has no data set {name!r} for {option}; it has {', '.join(recipe.data)}"
+                )
             if len(recipe.data) > 1:
                 raise InputError(
                     f"{recipe.name} is trained on {' and '.join(recipe.data)}: {option} is given for each as "
@@ -167,7 +171,7 @@ def _report(recipe: TrainingRecipe, result: TrainingResult, *, as_json: bool) ->
         return
     if result.skipped:
         console.print(
-            f"{len(result.skipped)} samples could not be read and were left out, the first: {result.skipped[0]}",
+            f"{len(result.skipped)} samples were left out, the first: {result.skipped[0]}",
             highlight=False, soft_wrap=True, markup=False,
         )  # fmt: skip
     last, made = recipe.stages[-1], load_recipe(recipe.model).input

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgedepth.data.base import Dataset, DepthFacts, Entry, Listed, OrdinalPairs, Sample, Subset, subset, unit_problem
-from edgedepth.data.kinds import KINDS, Kind, guess_kind, open_dataset, parse_options
+from edgedepth.data.kinds import KINDS, Kind, guess_kind, open_dataset, parse_options, require_unit
 from edgedepth.data.splits import shared_groups, split_by_group
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "guess_kind",
     "open_dataset",
     "parse_options",
+    "require_unit",
     "shared_groups",
     "split_by_group",
     "subset",

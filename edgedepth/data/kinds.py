@@ -15,7 +15,7 @@ import numpy as np
 from edgedepth.data.base import Dataset, data_errors, unit_problem
 from edgedepth.errors import DataError
 
-__all__ = ["KINDS", "Kind", "guess_kind", "open_dataset", "parse_options"]
+__all__ = ["KINDS", "Kind", "guess_kind", "open_dataset", "parse_options", "require_unit"]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def open_dataset(
         opened = facts.load()(where, split, **options)
     if not lenient:
         _require_partners(opened)
-        _require_unit(opened)
+        require_unit(opened)
     return opened
 
 
@@ -212,12 +212,17 @@ def _require_partners(dataset: Dataset) -> None:
     if dataset.left_out:
         raise DataError(
             f"{dataset.name}: {len(dataset.left_out)} of {len(dataset.left_out) + len(dataset)} samples are not whole: "
-            f"{dataset.left_out[0]}; complete it, or open it leniently to use the rest"
+            f"{dataset.left_out[0]}; complete it (edgedepth data check names every one), or open it with "
+            "lenient=True to use the rest"
         )
 
 
-def _require_unit(dataset: Dataset) -> None:
-    """Refuse a data set when every frame looked at has depth of another unit: one alone may be a close-up."""
+def require_unit(dataset: Dataset) -> None:
+    """Refuse a data set when every frame looked at has depth of another unit: one alone may be a close-up.
+
+    Raises:
+        DataError: says which unit would fit.
+    """
     if dataset.depth is None:
         return
     problems = []

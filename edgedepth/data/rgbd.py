@@ -140,7 +140,7 @@ def _open(
     found: list[tuple[str, str, RgbdEntry]] = []
     for root in roots:
         try:
-            pairs = rgbd_entries(root, options)
+            pairs = rgbd_entries(root, options, left_out)
         except SourceNotFound as error:
             left_out.append(str(error))
             continue

@@ -211,10 +211,19 @@ def open_rgbd(path: str, options: SourceOptions) -> Source:
     return _RgbdSource(entries, path, options)
 
 
-def rgbd_entries(path: Path, options: SourceOptions) -> list[RgbdEntry]:
-    """The pairs of a manifest or a folder, whose files may not exist. Raises InputError or SourceNotFound."""
+def rgbd_entries(path: Path, options: SourceOptions, left_out: list[str] | None = None) -> list[RgbdEntry]:
+    """The pairs of a manifest or a folder, whose files may not exist.
+
+    Args:
+        path: the manifest or folder.
+        options: its ``depth_scale_m``.
+        left_out: is given a sentence for each image of a folder without a partner; without it, one is refused.
+
+    Raises:
+        InputError, SourceNotFound: no pairs, or not in this format.
+    """
     manifest = path / "manifest.json" if path.is_dir() else path
-    return _from_manifest(manifest, options) if manifest.is_file() else _from_folder(path, options)
+    return _from_manifest(manifest, options) if manifest.is_file() else _from_folder(path, options, left_out)
 
 
 def _from_manifest(manifest: Path, options: SourceOptions) -> list[RgbdEntry]:
@@ -260,14 +269,17 @@ def _entry(row: _ManifestEntry, folder: Path, where: str, options: SourceOptions
     )
 
 
-def _from_folder(folder: Path, options: SourceOptions) -> list[RgbdEntry]:
+def _from_folder(folder: Path, options: SourceOptions, left_out: list[str] | None) -> list[RgbdEntry]:
     colour, depth = _subfolder(folder, _RGB_FOLDERS), _subfolder(folder, _DEPTH_FOLDERS)
     if colour is None or depth is None:
         raise SourceNotFound(f"{folder}: expected manifest.json, or the folders rgb (or color) and depth")
     camera = next((load_intrinsics(folder / name) for name in _CAMERA_FILES if (folder / name).is_file()), None)
     images, depths = ({_role_free(path): path for path in images_in(part)} for part in (colour, depth))
     lonely = sorted((images.keys() ^ depths.keys()), key=lambda name: natural_key(Path(name)))
-    if lonely:
+    if left_out is not None:
+        files = (images.get(name, depths.get(name)) for name in lonely)
+        left_out += [f"{file} has no partner of the same name" for file in files]
+    elif lonely:
         raise InputError(
             f"{folder}: {len(lonely)} images have no partner of the same name, such as {lonely[0]!r}; "
             f"found {len(images)} in {colour.name} and {len(depths)} in {depth.name}; a manifest can pair any"
@@ -275,7 +287,7 @@ def _from_folder(folder: Path, options: SourceOptions) -> list[RgbdEntry]:
     if not images:
         raise SourceNotFound(f"{folder}: no images in {colour.name}")
     scale_m = options.depth_scale_m or MILLIMETRES
-    return [RgbdEntry(path, depths[name], scale_m, camera) for name, path in images.items()]
+    return [RgbdEntry(path, depths[name], scale_m, camera) for name, path in images.items() if name in depths]
 
 
 def _role_free(path: Path) -> str:

@@ -92,7 +92,7 @@ class _Training:
         self.stage_number, self.step = 0, 0
         self.best: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
-        self.skipped: list[str] = []
+        self.skipped = [line for part in data.values() for line in part.left_out]
         self.state = read_state(output, self.settings) if options.resume else None
         # The state replaces the weights, so nothing needs to be fetched for them.
         start = RANDOM if self.state else options.start
@@ -209,6 +209,7 @@ class _Training:
         running.train_mode()
         whole = sum(gather_object([totals]), Totals())
         means = whole.means
+        self.skipped.extend(line for line in whole.skipped if line not in self.skipped)
         row = {"stage": stage.name, "epoch": epoch, "frames": whole.frames, "pairs": whole.pairs, **means}
         self.history.append(row)
         is_best = not self.best or score(means) < self.best["score"]
@@ -257,6 +258,10 @@ def _plan(recipe: TrainingRecipe, number: int, stage: Stage, data: Mapping[str, 
 
 
 def _accelerator(recipe: TrainingRecipe, options: TrainOptions) -> Accelerator:
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError(
+            "--device cuda needs an NVIDIA GPU that torch can use, and there is none; give --device cpu"
+        )
     on_cpu = options.device == "cpu" or not torch.cuda.is_available()
     precision = "bf16" if recipe.precision == "bf16" else "no"
     if recipe.precision == "mixed" and not on_cpu:

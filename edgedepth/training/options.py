@@ -49,7 +49,7 @@ class TrainingResult:
         weights: the best of the last stage, for ``edgedepth export --checkpoint``.
         record: JSON: data, recipe, seed, versions, curve, best.
         best: stage, epoch and the validation's numbers of these weights.
-        skipped: samples that could not be read, one sentence each.
+        skipped: samples that could not be read, paired or scored, one sentence each.
     """
 
     weights: Path

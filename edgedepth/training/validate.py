@@ -47,14 +47,14 @@ class Totals:
         sums: of each frame's abs_rel, rmse_m, delta1. ``frames``: how many.
         pairs, wrong: ordinal pairs, and those ordered wrongly or not at all.
         both, either: pixels that are a person in truth and in prediction, and in one of the two at least.
-        skipped: frames that could not be read.
+        skipped: frames that could not be read or scored, one sentence each.
     """
 
     sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
     frames: int = 0
     pairs: int = 0
     wrong: int = 0
-    skipped: int = 0
+    skipped: tuple[str, ...] = ()
     both: int = 0
     either: int = 0
 
@@ -132,10 +132,10 @@ def _batches(dataset: Dataset, indices: Sequence[int], totals: Totals, *, strict
     for index in indices:
         try:
             batch.append(dataset[index])
-        except DataError:
+        except DataError as error:
             if strict:
                 raise
-            totals.skipped += 1
+            totals.skipped += (str(error),)
         if len(batch) == BATCH:
             yield batch
             batch = []
@@ -187,8 +187,8 @@ def _add(totals: Totals, sample: Sample, depth: DepthMap, metres: DepthMap, sour
             scores = depth_scores(
                 metres.values, sample.depth_m, min_depth_m=source.min_depth_m, max_depth_m=source.max_depth_m
             )
-        except InputError:  # nothing of this frame is within the range
-            totals.skipped += 1
+        except InputError as error:  # nothing of this frame is within the range
+            totals.skipped += (f"validation sample {sample.id}: {error}",)
         else:
             found = asdict(scores)
             a, b, c = (total + found[name] for total, name in zip(totals.sums, METRICS, strict=False))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import write_diode, write_nyu_csv
 
@@ -37,6 +38,7 @@ def test_recipes_are_listed(edgedepth: Cli) -> None:
         (("resunet-diode", "--data", ".", "--size", "big"), ("HEIGHTxWIDTH", "'big'")),
         (("resunet-diode", "--data", ".", "--device", "tpu"), ("--device is cpu or cuda", "'tpu'")),
         (("resunet-diode", "--data", ".", "--kind", "dioed"), ("'dioed'",)),
+        (("resunet-diode", "--data", "diod=x"), ("no data set 'diod' for --data", "it has diode")),
     ],
 )
 def test_what_cannot_be_trained(
@@ -62,6 +64,18 @@ def test_a_size_the_network_cannot_take_and_a_scene_that_cannot_be_divided(edged
     ended = edgedepth("train", "resunet-diode", "-d", tmp_path / "one", "-o", out)
     assert ended.code == 2
     assert "1 group(s)" in ended.err
+    assert not out.exists()
+
+
+def test_depth_in_another_unit_is_refused_and_nothing_is_made(edgedepth: Cli, tmp_path: Path) -> None:
+    write_diode(tmp_path / "data", scenes=(0, 1), split="train")
+    for file in (tmp_path / "data").rglob("*_depth.npy"):
+        np.save(file, 1000 * np.load(file))
+    out = tmp_path / "out"
+    ended = edgedepth("train", "resunet-diode", "-d", tmp_path / "data", "-o", out, "--device", "cpu")
+    assert ended.code == 2
+    assert "depth seems to be in another unit" in ended.err
+    assert "stored as millimetres" in ended.err
     assert not out.exists()
 
 

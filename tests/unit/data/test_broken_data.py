@@ -10,7 +10,7 @@ import pytest
 from datasets import write_child, write_diode, write_kitti, write_open3d, write_rgbd, write_scannet, write_tum
 
 from edgedepth.data import KINDS, guess_kind, open_dataset, parse_options
-from edgedepth.errors import DataError, InputError
+from edgedepth.errors import DataError
 
 
 def second(root, pattern):
@@ -57,11 +57,6 @@ def test_a_missing_partner_is_refused_or_told(tmp_path, kind, pattern):
     # Not of KITTI's truth: most raw images have none.
     written = FILES[kind][0](tmp_path)
     second(tmp_path, pattern).unlink()
-    # Open3D folders and recordings pair by name and are refused as a whole.
-    if kind == "open3d":
-        with pytest.raises(InputError, match="1 images have no partner of the same name"):
-            open_dataset(tmp_path, kind)
-        return
     with pytest.raises(DataError, match=r"\d of \d+ samples are not whole: .*(complete it|lenient)"):
         open_dataset(tmp_path, kind)
     rest = open_dataset(tmp_path, kind, lenient=True)

@@ -157,6 +157,27 @@ def test_corrupt_samples_are_counted_or_fatal(tmp_path: Path) -> None:
         run(tmp_path / "b", data=data, strict=True)
 
 
+def test_what_validation_could_not_read_or_score_is_told_too(tmp_path: Path) -> None:
+    held_out = Rooms(3, first=6, broken=(7,))
+    depth_m = held_out[2].depth_m
+    assert depth_m is not None
+    depth_m[:] = np.nan
+    whole = TrainingData(DataSource(kind="rgbd"), Rooms(4), held_out, ("rgb/9.png has no partner of the same name",))
+    result = run(tmp_path / "a", data=whole)
+    told = result.skipped
+    assert len(told) == 3
+    assert any("broken on purpose" in line for line in told)
+    assert any(line.startswith("validation sample room008: no pixel can be scored") for line in told)
+    assert "rgb/9.png has no partner of the same name" in told
+
+
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match=r"--device cuda needs an NVIDIA GPU .*; give --device cpu"):
+        train(recipe_of(), tiny_setup(), {"rooms": rooms(4)}, tmp_path / "out", TrainOptions(device="cuda"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_pairs_and_metres_are_mixed(tmp_path: Path) -> None:
     recipe = recipe_of(
         data={"rooms": {"kind": "rgbd"}, "wild": {"kind": "diw", "per_epoch": 2}},
