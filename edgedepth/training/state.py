@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,9 +55,11 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         raise CheckpointError(f"{path} is of version {version}, this program reads {VERSION}; start again")
     different = [key for key in settings if before.get(key) != settings[key]]
     if different:
-        key = different[0]
+        where, was, now = _first_difference(
+            different[0], _parsed(before.get(different[0])), _parsed(settings[different[0]])
+        )
         raise CheckpointError(
-            f"{path} is of another training: {key} was {_short(before.get(key))} and is {_short(settings[key])}; "
+            f"{path} is of another training: {where} was {_short(was)} and is {_short(now)}; "
             "resume with the same, or start in another --output"
         )
     return state
@@ -75,6 +78,24 @@ def write_weights(folder: Path, network: DepthNetwork) -> Path:
 
 def _path(folder: Path, name: str) -> Path:
     return folder / FOLDER / name
+
+
+def _parsed(setting: Any) -> Any:
+    try:
+        return json.loads(setting)
+    except (TypeError, ValueError):  # a SHA-256, or nothing
+        return setting
+
+
+def _first_difference(where: str, was: Any, now: Any) -> tuple[str, Any, Any]:
+    """The innermost place where two settings differ first, and what each has there."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        pairs = [(f"{where}.{key}", was.get(key), now.get(key)) for key in dict.fromkeys((*was, *now))]
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        pairs = [(f"{where}[{number}]", *pair) for number, pair in enumerate(zip(was, now, strict=True))]
+    else:
+        return where, was, now
+    return _first_difference(*next(pair for pair in pairs if pair[1] != pair[2]))
 
 
 def _short(value: Any) -> str:

@@ -93,7 +93,7 @@ def test_what_cannot_be_resumed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     train(recipe_of(stage={"epochs": 1}), tiny_setup(), {"rooms": rooms(4)}, out, TrainOptions(device="cpu"))
     for recipe, data, words in (
-        (recipe_of(stage={"epochs": 2}), rooms(4), "another training: recipe was"),
+        (recipe_of(stage={"epochs": 2}), rooms(4), r"another training: recipe\.stages\[0\]\.epochs was 1 and is 2"),
         (recipe_of(stage={"epochs": 1}), rooms(5), "another training: data set rooms was"),
     ):
         with pytest.raises(CheckpointError, match=words):
