@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from edgedepth.errors import InputError, IntrinsicsError, MeasurementRefused
 from edgedepth.geometry.crown import Crown, HeadModel, find_crown
-from edgedepth.geometry.measurement import PERSON, HeightMeasurement
+from edgedepth.geometry.feet import find_feet
+from edgedepth.geometry.measurement import PERSON, HeightMeasurement, Sighting
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.projection import ray_grid
 from edgedepth.geometry.rim import Rim, find_rim
@@ -208,17 +209,27 @@ class _Measurer:
             )
         budget = self._budget(crown, height_m)
         sigma_m = math.sqrt(sum(value**2 for _, value in budget))
+        flags = self._flags(heights, rim)
         return HeightMeasurement(
             box,
             height_m=height_m,
             sigma_m=sigma_m,
             interval_m=(height_m - 1.96 * sigma_m, height_m + 1.96 * sigma_m),
-            flags=self._flags(heights, rim),
+            flags=flags,
             label=label,
             distance_m=distance_m,
             score=score,
             budget_m=budget,
+            sighting=self._sighting(crown, height_m, feet_seen="feet_not_visible" not in flags),
         )
+
+    def _sighting(self, crown: Crown, height_m: float, *, feet_seen: bool) -> Sighting:
+        up = np.asarray(self.floor.normal)
+        # Straight over the rim, as high as the crown without its hair.
+        x, y, z = (float(v) for v in crown.point_m + (height_m - float(self.floor.height_of(crown.point_m))) * up)
+        feet = find_feet(self.mask, self.intrinsics, self.floor) if feet_seen else None
+        ray = None if feet is None else (float(feet[0]), float(feet[1]), float(feet[2]))
+        return Sighting((x, y, z), ray, self.floor.offset_m)
 
     def _budget(self, crown: Crown, height_m: float) -> tuple[tuple[str, float], ...]:
         options, slope = self.options, abs(math.sin(crown.elevation_rad))

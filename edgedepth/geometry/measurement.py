@@ -7,11 +7,28 @@ from typing import Any
 
 from edgedepth.geometry.plane import FloorPlane
 
-__all__ = ["PERSON", "UPRIGHT_OBJECT", "HeightMeasurement", "Measurement"]
+__all__ = ["PERSON", "UPRIGHT_OBJECT", "HeightMeasurement", "Measurement", "Sighting"]
 
 PERSON = "person"
 UPRIGHT_OBJECT = "upright_object"
 """What stands on the floor without a person's shape."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one frame saw of a person before a floor made a height of it: what many frames are fused from.
+
+    Camera frame, in the metres of the frame's height.
+
+    Attributes:
+        crown_m: the crown.
+        feet_ray: unit ray to the place on the floor between the feet; None when they are not seen.
+        floor_offset_m: how far the camera is above the floor around the feet, by the depth there.
+    """
+
+    crown_m: tuple[float, float, float]
+    feet_ray: tuple[float, float, float] | None
+    floor_offset_m: float
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class HeightMeasurement:
         distance_m: Z of the person's body, metres.
         score: the finder's confidence.
         budget_m: the error terms by name, metres (one standard deviation each).
+        sighting: where crown and feet were seen; None when refused.
     """
 
     box_xywh: tuple[float, float, float, float]
@@ -41,6 +59,7 @@ class HeightMeasurement:
     distance_m: float | None = None
     score: float = 1.0
     budget_m: tuple[tuple[str, float], ...] = ()
+    sighting: Sighting | None = None
 
     @property
     def is_person(self) -> bool:
@@ -73,6 +92,9 @@ class Measurement:
         floor_refused: why there is no floor, as in HeightMeasurement.refused.
         scale: factor that was applied to the depth before measuring.
         scale_source: ``"sensor"``, ``"model"``, ``"camera_height"`` or ``"given"``.
+        scale_sigma: relative standard deviation of the camera's height or the scale as it was given; None: neither was.
+        origin: whose depth it is, ``"sensor"`` or ``"model"``.
+        up: against gravity in the camera frame, where it was measured.
     """
 
     floor: FloorPlane | None
@@ -80,6 +102,9 @@ class Measurement:
     floor_refused: str | None = None
     scale: float = 1.0
     scale_source: str = "model"
+    scale_sigma: float | None = None
+    origin: str = "model"
+    up: tuple[float, float, float] | None = None
 
     @property
     def notable(self) -> tuple[HeightMeasurement, ...]:

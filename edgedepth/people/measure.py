@@ -35,6 +35,8 @@ MODEL_HEIGHT_OPTIONS = HeightOptions(scale_sigma=0.1, noise_per_m=0.01, edge_sig
 """A monocular network that was given no reference: published metric models err by 5 to 10 % of scale in rooms they have
 not seen; edges are a pixel of the network wide. Standing people lean by less than 6 degrees, so a crowd that leans is
 a floor that is tilted."""
+MODEL_FLOOR_OPTIONS = FloorOptions(imu_gate_deg=12.0)
+"""Networks tilt floors by some degrees, which gravity can tell; it is no reason to doubt the sensor of gravity."""
 REFERENCED_SCALE_SIGMA = 0.03
 """What is left of a network's scale error at a person after its floor was scaled: depth errs together over regions, by
 one to two percent in the best networks and more in small ones. Give ``options`` when it was measured."""
@@ -58,7 +60,7 @@ class HeightMeter:
             frame's own depth.
         floor: a known plane; None fits it in every frame.
         options: error model and gates of the height; None takes those of the origin.
-        floor_options: gates of the floor.
+        floor_options: gates of the floor; None takes those of the origin.
 
     Raises:
         InputError: both a scale and a camera height, or one that is not a positive number.
@@ -92,7 +94,7 @@ class HeightMeter:
         self._camera_height_m, self._camera_height_sigma_m = camera_height_m, camera_height_sigma_m
         self._scale, self._scale_sigma = scale, scale_sigma
         self._up, self._origin, self._floor = up, origin, floor
-        self._options, self._floor_options = options, floor_options or FloorOptions()
+        self._options, self._floor_options = options, floor_options
 
     def measure(self, frame: Frame, depth: DepthMap) -> Measurement:
         """The floor and everyone in ``frame``; who cannot be measured is listed with the reason.
@@ -111,13 +113,14 @@ class HeightMeter:
         grid = GridMap(frame, depth)
         if self._camera_height_m is None and self._scale is None:
             depth.depth_m  # noqa: B018  raises NotMetricError now, whether or not anybody is in view
-        unscaled = Scale(1.0, 0.0, origin)
+        unscaled, up = Scale(1.0, 0.0, origin), frame.up or self._up
+        floor_options = self._floor_options or (MODEL_FLOOR_OPTIONS if origin == "model" else FloorOptions())
         known = None
         if self._scale is not None:
             known = Scale(self._scale, self._scale_sigma, "given")
             depth = depth.scaled(known.factor)
         try:
-            floor = self._floor or fit_floor(depth, up=frame.up or self._up, options=self._floor_options)
+            floor = self._floor or fit_floor(depth, up=up, options=floor_options)
         except MeasurementRefused as refusal:
             if depth.kind not in (DepthKind.METRIC, DepthKind.RELATIVE_DEPTH):
                 raise
@@ -130,7 +133,22 @@ class HeightMeter:
             found, depth, floor, grid, is_model=origin == "model", options=self._error_model(origin, known)
         )
         scale = known or unscaled
-        return Measurement(floor, people, scale=scale.factor, scale_source=scale.source)
+        return Measurement(
+            floor,
+            people,
+            scale=scale.factor,
+            scale_source=scale.source,
+            scale_sigma=self._reference_sigma,
+            origin=origin,
+            up=up,
+        )
+
+    @property
+    def _reference_sigma(self) -> float | None:
+        """Relative, of what was given for the scale."""
+        if self._camera_height_m is not None:
+            return self._camera_height_sigma_m / self._camera_height_m
+        return None if self._scale is None else self._scale_sigma
 
     def replica(self) -> HeightMeter:
         """The same meter with a replica of its finder, for use from another thread."""
