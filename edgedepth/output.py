@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -139,16 +139,22 @@ def atomic_output(path: str | os.PathLike[str], *, sync: bool = True) -> Iterato
 
 
 @contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_folder(
+    path: str | os.PathLike[str], *, replaces: Callable[[Path], bool] = lambda existing: False
+) -> Iterator[Path]:
     """A folder to fill, which becomes ``path`` when the block ends well and vanishes when it does not.
 
     The folders above it are made when they are missing.
 
+    Args:
+        path: the final path.
+        replaces: tells whether what exists there may go; it stays until the new folder is whole.
+
     Raises:
-        OutputError: ``path`` exists already or cannot be written, or an OSError was raised inside the block.
+        OutputError: ``path`` exists and may not go, or cannot be written; or an OSError was raised inside the block.
     """
     folder = Path(path)
-    if folder.exists():
+    if folder.exists() and not replaces(folder):
         raise OutputError(f"{folder} exists already; remove it or choose another name")
     with output_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +162,15 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             work.chmod(0o755)  # mkdtemp's 0o700 would keep everybody else out of the result
             yield work
-            work.replace(folder)
+            if folder.exists() and replaces(folder):
+                old = folder.replace(work.with_name(f"{work.name}.old"))
+                try:
+                    work.replace(folder)
+                except OSError:
+                    old.replace(folder)
+                    raise
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                work.replace(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)

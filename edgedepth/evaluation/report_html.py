@@ -12,9 +12,9 @@ from edgedepth.evaluation.report import METRICS, EvaluationReport, FrameRecord
 from edgedepth.evaluation.visual import Figure, encode_figure
 from edgedepth.output import atomic_output
 
-__all__ = ["html_report", "write_html"]
+__all__ = ["STYLE", "html_report", "write_html"]
 
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1180px; padding: 0 1rem; color: #1c2430 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem } small, .note { color: #5a6675 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } .wide { overflow-x: auto }
@@ -72,7 +72,7 @@ def html_report(reports: Sequence[EvaluationReport], examples: Mapping[int, Sequ
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>EdgeDepth: {escape(first.protocol.name)}</title><style>{_STYLE}</style></head>\n"
+        f"<title>EdgeDepth: {escape(first.protocol.name)}</title><style>{STYLE}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
 

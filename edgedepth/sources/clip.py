@@ -7,6 +7,7 @@ where such a depth is 0, the room's own holds: ``background.png``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -100,6 +101,12 @@ class Clip:
     def truth_frames(self) -> range:
         """Numbers of the frames that carry their truth."""
         return range(0, self.info.frames, self.info.truth_every)
+
+    @property
+    def far_m(self) -> float:
+        """The farthest true depth of the room, up to the next whole metre."""
+        background = self._picture("background.png", np.uint16)
+        return float(math.ceil(float(background.max()) * self.info.depth_scale_m))
 
     def truth(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The true depth (float32 H x W, metres) and who is where (uint8 H x W, ``mask_id`` or 0) of one frame.

@@ -104,3 +104,19 @@ def test_a_folder_that_is_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     with pytest.raises(OutputError, match="exists already"), atomic_folder(tmp_path / "model"):
         pytest.fail("must not be entered")
+
+
+def test_a_folder_that_may_go_is_replaced_when_the_new_one_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "result"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(ZeroDivisionError), atomic_folder(target, replaces=lambda found: True):
+        raise ZeroDivisionError
+    assert [path.name for path in target.iterdir()] == ["old"]
+    with atomic_folder(target, replaces=lambda found: (found / "old").exists()) as work:
+        (work / "new").touch()
+        assert (target / "old").exists()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+    with pytest.raises(OutputError, match="exists already"), atomic_folder(target, replaces=lambda found: False):
+        pytest.fail("must not be entered")

@@ -15,7 +15,7 @@ from edgedepth.stream.result import Result
 from edgedepth.stream.sinks.stats import center_value
 from edgedepth.types import DepthMap
 
-__all__ = ["ResultPicture"]
+__all__ = ["ResultPicture", "round_ticks"]
 
 # BGR, readable on dark ground and against the colours of a depth map.
 _WHITE, _BLACK, _GROUND = (255, 255, 255), (0, 0, 0), (24, 24, 24)
@@ -97,7 +97,7 @@ class ResultPicture:
         y0, y1 = top + self._line_px, top + h - margin
         self._canvas[y0:y1, x0:x1] = colormap.bar(y1 - y0, x1 - x0)
         self._text("m" if depth.is_metric else depth.kind.value[:4], (x0, top + round(self._line_px * 0.7)), _WHITE)
-        for value in _ticks(colormap.near, colormap.far):
+        for value in round_ticks(colormap.near, colormap.far):
             y = round(y0 + (y1 - 1 - y0) * (value - colormap.far) / (colormap.near - colormap.far))
             cv2.line(self._canvas, (x1, y), (x1 + 4, y), _WHITE, 1)
             baseline = min(max(y + self._line_px // 4, y0 + self._line_px // 2), y1)
@@ -177,7 +177,7 @@ def _paste(panel: NDArray[np.uint8], image: NDArray[Any], box: tuple[int, int, i
         np.copyto(target, cv2.resize(image, (w, h), interpolation=how))
 
 
-def _ticks(near: float, far: float, count: int = 6) -> list[float]:
+def round_ticks(near: float, far: float, count: int = 6) -> list[float]:
     """Round values from near to far, about ``count`` of them."""
     low, high = min(near, far), max(near, far)
     raw = (high - low) / count

@@ -1,0 +1,128 @@
+"""Streams a clip through estimator and meter, and keeps what is needed to judge it afterwards."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edgedepth.backends import BackendOptions, open_backend
+from edgedepth.bundle import Model
+from edgedepth.depth import FrameEstimator
+from edgedepth.depth.preprocess import preprocess
+from edgedepth.depth.resize import ResizePlan
+from edgedepth.errors import InputError
+from edgedepth.geometry.measurement import Measurement
+from edgedepth.sources import Source
+from edgedepth.sources.clip import Clip
+from edgedepth.stream import Pipeline, Result, RunSummary, stop_on_signals
+from edgedepth.stream.meter import Meter
+from edgedepth.stream.sinks import Sink
+
+__all__ = ["Played", "Seen", "Speed", "measure_speed", "play"]
+
+_WARM_UP_RUNS = 10
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is kept of every frame: its number in the clip, the age of its result, and what was measured in it."""
+
+    frame: int
+    age_ms: float
+    measurement: Measurement
+
+
+@dataclass
+class Played:
+    """A clip that was streamed.
+
+    Attributes:
+        summary: of the run.
+        seen: every frame that was published, in order.
+        judged: the results of the frames that carry a truth.
+        stopped_by: the signal that ended it early, or None.
+    """
+
+    summary: RunSummary
+    seen: list[Seen] = field(default_factory=list)
+    judged: list[Result] = field(default_factory=list)
+    stopped_by: signal.Signals | None = None
+
+
+def play(clip: Clip, source: Source, estimator: FrameEstimator, meter: Meter, sinks: Sequence[Sink]) -> Played:
+    """Run ``source``, which plays ``clip``, to its end or to Ctrl-C; closes the source and the sinks.
+
+    Raises:
+        InputError: it was stopped before the first frame.
+        EdgeDepthError: what went wrong in source, network or sinks.
+    """
+    pipeline = Pipeline(source, estimator, meter=meter, sinks=sinks)
+    played = Played(pipeline.summary)
+    with stop_on_signals(pipeline.stop) as signals:
+        for result in pipeline:
+            assert result.measurement is not None  # a meter was given
+            played.seen.append(Seen(result.frame.sequence, result.age_ms, result.measurement))
+            if result.frame.sequence in clip.truth_frames:
+                played.judged.append(result)  # its arrays are kept with it and not used again
+    played.summary = pipeline.summary
+    played.stopped_by = signals[0] if signals else None
+    if not played.judged:
+        raise InputError("the clip was stopped before a frame that carries its truth; let it play")
+    return played
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast frames become depth, and how fast the network alone is, on as many cores at once; frames per second."""
+
+    pipeline_fps: float
+    network_fps: float
+
+    @property
+    def ratio(self) -> float:
+        """What the way from a file to depth leaves of the network's own speed."""
+        return self.pipeline_fps / self.network_fps
+
+
+def measure_speed(source: Source, estimator: FrameEstimator, model: Model, options: BackendOptions,
+                  backend: str | None) -> Speed:  # fmt: skip
+    """Every frame of ``source`` through ``estimator`` to nowhere, then as many runs of the network alone.
+
+    Args:
+        source: a file, unread; closed.
+        estimator: opened with ``options``.
+        model: what it runs. backend: on which library, as ``open_backend``.
+    """
+    summary = Pipeline(source, estimator).run()
+    plan = ResizePlan.for_frame(model.spec.input, (model.spec.input.width, model.spec.input.height))
+    grey = np.full((model.spec.input.height, model.spec.input.width, 3), 128, np.uint8)
+    with open_backend(Path(model.onnx_path), options, name=backend) as opened:
+        feeds = {model.spec.input.name or opened.inputs[0].name: preprocess(model.spec.input, plan)(grey)}
+        replicas = [opened.replica() for _ in range(summary.workers)]
+        runs = -(-summary.frames // len(replicas))
+        ready = threading.Barrier(len(replicas) + 1)
+
+        def work(index: int) -> None:
+            for _ in range(_WARM_UP_RUNS):
+                replicas[index].run(feeds)
+            ready.wait()
+            for _ in range(runs):
+                replicas[index].run(feeds)
+
+        threads = [threading.Thread(target=work, args=(index,), daemon=True) for index in range(len(replicas))]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        start_s = time.perf_counter()
+        for thread in threads:
+            thread.join()
+        took_s = time.perf_counter() - start_s
+        for replica in replicas:
+            replica.close()
+    return Speed(summary.fps, runs * len(replicas) / took_s)
