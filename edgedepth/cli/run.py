@@ -11,10 +11,12 @@ import typer
 from edgedepth.cli import options as opt
 from edgedepth.cli.app import console, print_json
 from edgedepth.errors import InputError
+from edgedepth.people.track import HeightTracker
 from edgedepth.resources import DEFAULT_MODEL, packaged_bundle
 from edgedepth.sources import SourceOptions, open_source
 from edgedepth.stream import Pipeline, RunSummary, stop_on_signals, stream_options
 from edgedepth.stream.sinks import Sink, open_sink
+from edgedepth.stream.sinks.console import height_text
 
 __all__ = ["run"]
 
@@ -89,10 +91,11 @@ def run(
                 model, spec, backend, options=options, scale=metric, allow_untrained=allow_untrained
             )
         )  # fmt: skip
-        meter = None
+        meter = tracker = None
         if height:
             finder = stack.enter_context(closing(opt.make_finder(detector, estimator, options)))
             meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, scaled=metric is not None)
+            tracker = HeightTracker()
         elif camera_height is not None:
             raise InputError("--camera-height scales the depth that heights are measured in; add --height")
         # Sinks last: nothing is created for a run that cannot start. The pipeline closes them.
@@ -107,8 +110,8 @@ def run(
         if not quiet and not as_json:
             sinks.append(open_sink("console"))
         pipeline = Pipeline(
-            opened, estimator, meter=meter, sinks=sinks, workers=workers, max_frames=frames, patience_s=patience,
-            on_invalid="raise" if strict else "skip",
+            opened, estimator, meter=meter, tracker=tracker, sinks=sinks, workers=workers, max_frames=frames,
+            patience_s=patience, on_invalid="raise" if strict else "skip",
         )  # fmt: skip
         with stop_on_signals(pipeline.stop) as signals:
             summary = pipeline.run()
@@ -129,3 +132,7 @@ def _print(summary: RunSummary) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for person in summary.people:
+        console.print(
+            f"person {person.person}: {height_text(person)}", highlight=False, markup=False, soft_wrap=True
+        )  # fmt: skip

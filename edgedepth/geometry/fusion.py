@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.geometry.feet import SHOE_M
 from edgedepth.geometry.measurement import HeightMeasurement, Sighting
 from edgedepth.geometry.plane import FloorPlane
 
@@ -38,8 +39,7 @@ class FusionModel:
         pitch_deg, roll_deg: of the floor's normal, the same in every frame; ``up_deg`` instead where gravity was
             measured.
         depth: relative, of a person's distance by depth, the same in every frame.
-        feet_m: of the place between the feet, along the floor; ``shoe_m`` is how much nearer than the body's axis its
-            visible edge lies on average.
+        feet_m: of the place between the feet, along the floor.
         edge_deg: of the lower edge of a silhouette, which tells the distance the worse the lower the camera stands.
         crown_deg: of the upper edge, the same in every frame.
         frame_deg, frame_range, frame_m: what is new in every frame: of an angle, relative of the distance, and plain.
@@ -52,7 +52,6 @@ class FusionModel:
     up_deg: float = 0.2
     depth: float = 0.03
     feet_m: float = 0.05
-    shoe_m: float = 0.05
     edge_deg: float = 0.15
     crown_deg: float = 0.12
     frame_deg: float = 0.3
@@ -210,7 +209,7 @@ class _Problem:
         level = np.sqrt(1 - np.einsum("ij,ij->i", self.crown, up) ** 2)
         by_depth = self.camera_m / local * self.range * level
         fall = np.maximum(-np.einsum("ij,ij->i", self.feet, up), MIN_FALL)
-        by_feet = self.camera_m * np.sqrt(1 - fall**2) / fall + self.model.shoe_m
+        by_feet = self.camera_m * np.sqrt(1 - fall**2) / fall + SHOE_M
         return by_depth, by_feet
 
     def heights(self, log_range: Array, crown: Array, pitch: Array, roll: Array) -> tuple[Array, Array]:

@@ -6,6 +6,7 @@ from edgedepth.people.geometric import GeometricFinder
 from edgedepth.people.given import GivenPeople
 from edgedepth.people.masks import MaskFinder
 from edgedepth.people.measure import HeightMeter
+from edgedepth.people.track import HeightTracker, TrackedHeight
 
 __all__ = [
     "PERSON",
@@ -15,6 +16,8 @@ __all__ = [
     "GeometricFinder",
     "GivenPeople",
     "HeightMeter",
+    "HeightTracker",
     "MaskFinder",
     "PersonFinder",
+    "TrackedHeight",
 ]

@@ -105,6 +105,8 @@ def require_standing(mask: Mask, scene: Scene) -> None:
     The middle 80 % of the silhouette's width and depth count, so arms held out do not.
     """
     known = mask & np.isfinite(scene.depth_m)  # a mask that was given has pixels without depth
+    if np.count_nonzero(known & ~scene.breaks) > np.count_nonzero(known) / 2:
+        known &= ~scene.breaks  # nor are a soft silhouette's edges, half way to the wall, part of a body
     if not known.any():
         return  # refused as ``no_depth`` when it is measured
     (tall_m,) = quantiles(scene.height_m[known], 1.0)

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import InputError, IntrinsicsError, MeasurementRefused
-from edgedepth.geometry.floor import FloorOptions, fit_floor
+from edgedepth.geometry.feet import distance_by_feet
+from edgedepth.geometry.floor import FloorOptions, Vector, fit_floor
 from edgedepth.geometry.height import HeightOptions, measure_height
+from edgedepth.geometry.level import find_level_floor
 from edgedepth.geometry.measurement import HeightMeasurement, Measurement
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.scale import Scale, scale_from_floor
@@ -35,15 +37,20 @@ MODEL_HEIGHT_OPTIONS = HeightOptions(scale_sigma=0.1, noise_per_m=0.01, edge_sig
 """A monocular network that was given no reference: published metric models err by 5 to 10 % of scale in rooms they have
 not seen; edges are a pixel of the network wide. Standing people lean by less than 6 degrees, so a crowd that leans is
 a floor that is tilted."""
-MODEL_FLOOR_OPTIONS = FloorOptions(imu_gate_deg=12.0)
-"""Networks tilt floors by some degrees, which gravity can tell; it is no reason to doubt the sensor of gravity."""
+MODEL_FLOOR_OPTIONS = FloorOptions(inlier_m=0.05, inlier_fraction=0.04, min_share=0.03, min_flatness=0.5, max_below=0.5)
+"""Networks bend floors by some percent of depth, which a sensor's tolerances would refuse. How much they tilt them is
+in the error model of heights over several frames (geometry.fusion)."""
 REFERENCED_SCALE_SIGMA = 0.03
 """What is left of a network's scale error at a person after its floor was scaled: depth errs together over regions, by
 one to two percent in the best networks and more in small ones. Give ``options`` when it was measured."""
 
 
 FITTED = "depth"
-"""``FloorPlane.source`` of a plane that was fitted here and may be refined; a given one is taken as it is."""
+LEVEL = "gravity"
+"""``FloorPlane.source`` of a plane that was fitted here and may be refined, and of one that gravity gave its direction;
+a given one is taken as it is."""
+MAX_LEAN_DEG = 25.0
+"""Over a floor that gravity tells a crowd that leans is depth that is bent, not a floor that is tilted."""
 
 
 class HeightMeter:
@@ -58,7 +65,7 @@ class HeightMeter:
         up: unit vector opposite to gravity in the camera frame, for every frame; a frame's own ``up`` comes first.
         origin: whether the depth is a sensor's or a network's, for the error model. None: a sensor's when it is the
             frame's own depth.
-        floor: a known plane; None fits it in every frame.
+        floor: a known plane; None finds it in every frame: fitted, but for a network where ``up`` is known level.
         options: error model and gates of the height; None takes those of the origin.
         floor_options: gates of the floor; None takes those of the origin.
 
@@ -114,13 +121,12 @@ class HeightMeter:
         if self._camera_height_m is None and self._scale is None:
             depth.depth_m  # noqa: B018  raises NotMetricError now, whether or not anybody is in view
         unscaled, up = Scale(1.0, 0.0, origin), frame.up or self._up
-        floor_options = self._floor_options or (MODEL_FLOOR_OPTIONS if origin == "model" else FloorOptions())
         known = None
         if self._scale is not None:
             known = Scale(self._scale, self._scale_sigma, "given")
             depth = depth.scaled(known.factor)
         try:
-            floor = self._floor or fit_floor(depth, up=up, options=floor_options)
+            floor = self._floor or self._find_floor(depth, up, origin)
         except MeasurementRefused as refusal:
             if depth.kind not in (DepthKind.METRIC, DepthKind.RELATIVE_DEPTH):
                 raise
@@ -142,6 +148,13 @@ class HeightMeter:
             origin=origin,
             up=up,
         )
+
+    def _find_floor(self, depth: DepthMap, up: Vector | None, origin: DepthOrigin) -> FloorPlane:
+        if origin == "sensor":
+            return fit_floor(depth, up=up, options=self._floor_options or FloorOptions())
+        if up is None or self._floor_options is not None:
+            return fit_floor(depth, up=up, options=self._floor_options or MODEL_FLOOR_OPTIONS)
+        return find_level_floor(depth, up)
 
     @property
     def _reference_sigma(self) -> float | None:
@@ -237,8 +250,12 @@ class _Person:
                 require_box_agrees(self.mask, scene.depth_m, self.box_xywh, feet_too=self.is_model)
         except MeasurementRefused as refusal:
             return _refused(candidate, f"{refusal.reason}: {refusal}")
+        if self.is_model and candidate.mask is not None:
+            depth = own_depth(depth, self.mask)
+            if scene.floor.source == LEVEL:
+                depth, options = _standing(depth, self.mask, scene.floor), replace(options, max_lean_deg=MAX_LEAN_DEG)
         result = measure_height(
-            own_depth(depth, self.mask) if self.is_model and candidate.mask is not None else depth,
+            depth,
             self.mask,
             scene.floor_under(self.mask) if scene.floor.source == FITTED else scene.floor,
             box_xywh=candidate.box_xywh,
@@ -249,6 +266,15 @@ class _Person:
         if result.distance_m is None:
             return result
         return _with_hole(result, top_hole_m(self.mask, scene.depth_m, scene.pixel_rad * result.distance_m))
+
+
+def _standing(depth: DepthMap, mask: NDArray[np.bool_], floor: FloorPlane) -> DepthMap:
+    """The map in the scale in which the person stands on the floor where the feet are seen to; else as it is.
+
+    Over a floor whose direction is known the feet tell the distance to a percent or two, a network to several.
+    """
+    by_feet = distance_by_feet(depth, mask, floor)
+    return depth if by_feet is None else depth.scaled(by_feet)
 
 
 def _origin_of(frame: Frame, depth: DepthMap) -> DepthOrigin:

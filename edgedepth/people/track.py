@@ -128,17 +128,19 @@ class HeightTracker:
         self._fused: dict[int, FusedHeight] = {}
         self._fused_s = -math.inf
         self._frames = 0
+        self._now_s, self._shift_s = -math.inf, 0.0
 
     def update(self, measurement: Measurement, t_s: float) -> tuple[TrackedHeight, ...]:
         """Take one frame's people; frames come in the order of their time.
 
         Args:
             measurement: as a HeightMeter gives it.
-            t_s: when, seconds on any clock.
+            t_s: when, seconds on any clock; one that jumps back, as a file that starts again, goes on from there.
 
         Returns:
             Who is seen in it, in the order of their numbers; ``height_m`` is of all frames so far.
         """
+        t_s = self._clock(t_s)
         self._frames += 1
         self._last = measurement
         if measurement.floor is not None:
@@ -165,6 +167,12 @@ class HeightTracker:
             for number, evidence in sorted(self._evidence.items())
             if number in self._fused or evidence.seen >= min(LEAST_SEEN, self._frames)
         )
+
+    def _clock(self, t_s: float) -> float:
+        if t_s + self._shift_s < self._now_s:
+            self._shift_s = self._now_s - t_s
+        self._now_s = t_s + self._shift_s
+        return self._now_s
 
     def _note(self, number: int, person: HeightMeasurement, measurement: Measurement, t_s: float) -> bool:
         """Keep what a frame says of a person. True when it is the first that can be used."""

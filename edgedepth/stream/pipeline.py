@@ -26,6 +26,7 @@ import numpy as np
 from edgedepth.depth.base import FrameEstimator
 from edgedepth.errors import EdgeDepthError, EndOfStream, FrameInvalid, FrameTimeout, InputError, SourceLost
 from edgedepth.geometry.measurement import Measurement
+from edgedepth.people.track import HeightTracker, TrackedHeight
 from edgedepth.pool import ArrayPool
 from edgedepth.sources.base import Source
 from edgedepth.stream.mailbox import LatestSlot, Mailbox, OrderedOutbox, WaitingQueue
@@ -63,6 +64,7 @@ class Pipeline:
         source: opened. See Source.
         estimator: gives depth; workers use replicas of it. Open its backend with ``stream_options(source)``.
         meter: measures people, in the workers; None: no measuring.
+        tracker: follows them and fuses their heights, in the order of publishing; needs a meter.
         sinks: get every result, in the order given.
         workers: frames estimated at once; None: 1 for live sources, one per core for files.
         max_frames: stop after so many results.
@@ -78,6 +80,7 @@ class Pipeline:
         estimator: FrameEstimator,
         *,
         meter: Meter | None = None,
+        tracker: HeightTracker | None = None,
         sinks: Sequence[Sink] = (),
         workers: int | None = None,
         max_frames: int | None = None,
@@ -89,9 +92,13 @@ class Pipeline:
             raise InputError(f"max_frames must be 1 or more, found {max_frames}")
         if not 0 < read_timeout_s < math.inf or (patience_s is not None and not patience_s >= 0):
             raise InputError(f"timeouts must be positive, found read {read_timeout_s} s and patience {patience_s} s")
+        if tracker is not None and meter is None:
+            raise InputError("a tracker follows what a meter measures; give both, or no tracker")
         if on_invalid not in ("skip", "raise"):
             raise InputError(f"on_invalid is skip or raise, found {on_invalid!r}")
         self._source, self._estimator, self._meter, self._sinks = source, estimator, meter, tuple(sinks)
+        self._tracker = tracker
+        self._people: tuple[TrackedHeight, ...] = ()
         self._workers = worker_count(source, workers)
         self._max_frames, self._read_timeout_s, self._patience_s = max_frames, read_timeout_s, patience_s
         self._skip_invalid = on_invalid == "skip"
@@ -135,6 +142,7 @@ class Pipeline:
             workers=self._workers,
             dropped=self._dropped,
             stopped=self._stop_requested,
+            people=self._people,
         )
 
     @property
@@ -186,7 +194,12 @@ class Pipeline:
                 raise done
             now_ns = time.monotonic_ns()
             done.stage_ns["publish_wait"] = now_ns - done.done_ns
-            result = Result(done.frame, done.depth, done.measurement, done.stage_ns, now_ns, self._dropped)
+            people: tuple[TrackedHeight, ...] = ()
+            if self._tracker is not None and done.measurement is not None:
+                people = self._tracker.update(done.measurement, _moment_s(done.frame))
+                now_ns, turn_ns = time.monotonic_ns(), now_ns
+                done.stage_ns["track"] = now_ns - turn_ns
+            result = Result(done.frame, done.depth, done.measurement, done.stage_ns, now_ns, self._dropped, people)
             del done
             for sink in self._sinks:
                 sink.write(result)
@@ -270,6 +283,8 @@ class Pipeline:
     ) -> BaseException | None:
         """Stop and join every thread, close everything once. Returns the first failure of that; notes all of them."""
         failures: list[BaseException] = []
+        if self._tracker is not None:
+            self._people = self._tracker.people()
 
         def attempt(close: Callable[[], object]) -> None:
             try:
@@ -295,6 +310,11 @@ class Pipeline:
         for sink in self._sinks:
             attempt(sink.close)
         return failures[0] if failures else None
+
+
+def _moment_s(frame: Frame) -> float:
+    """When a frame was taken: on the clock of its file, else on the machine's."""
+    return frame.timestamp_ns / 1e9 if frame.media_time_s is None else frame.media_time_s
 
 
 @contextmanager

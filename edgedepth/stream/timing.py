@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgedepth.people.track import TrackedHeight
 from edgedepth.stream.result import STAGES, Result
 
 __all__ = ["Percentiles", "RunRecord", "RunSummary", "Samples"]
@@ -83,6 +84,7 @@ class RunSummary:
         age_ms: capture to sinks; None when nothing was published.
         stopped: True when the run was asked to stop before its source ended.
         errors: what went wrong, in order, one line each; the first was raised.
+        people: everyone who was followed, with their heights.
     """
 
     source: str
@@ -96,6 +98,7 @@ class RunSummary:
     age_ms: Percentiles | None = None
     stopped: bool = False
     errors: tuple[str, ...] = ()
+    people: tuple[TrackedHeight, ...] = ()
 
     @property
     def fps(self) -> float:
@@ -117,6 +120,7 @@ class RunSummary:
             "age_ms": None if self.age_ms is None else self.age_ms.as_dict(),
             "stopped": self.stopped,
             "errors": list(self.errors),
+            "people": [person.as_dict() for person in self.people],
         }
 
 
@@ -148,7 +152,16 @@ class RunRecord:
         text = " ".join(str(error).split())
         self.errors.append(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
-    def summary(self, *, source: str, estimator: str, workers: int, dropped: int, stopped: bool) -> RunSummary:
+    def summary(
+        self,
+        *,
+        source: str,
+        estimator: str,
+        workers: int,
+        dropped: int,
+        stopped: bool,
+        people: tuple[TrackedHeight, ...] = (),
+    ) -> RunSummary:
         """What was done so far."""
         measured = {name: samples.percentiles() for name, samples in self._samples.items()}
         return RunSummary(
@@ -163,4 +176,5 @@ class RunRecord:
             age_ms=self._age.percentiles(),
             stopped=stopped,
             errors=tuple(self.errors),
+            people=people,
         )

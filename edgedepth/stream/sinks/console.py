@@ -12,11 +12,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from edgedepth.people.track import TrackedHeight
 from edgedepth.stream.result import STAGES, Result
 from edgedepth.stream.sinks.base import BaseSink
 from edgedepth.stream.sinks.stats import center_value
 
-__all__ = ["ConsoleSink"]
+__all__ = ["ConsoleSink", "height_text"]
 
 _WINDOW = 120
 """Frames the rates and percentiles are of: the last few seconds."""
@@ -126,14 +127,30 @@ def _center(result: Result) -> str:
     return f"{value:.2f} m" if result.depth.is_metric else f"{value:.3g} ({result.depth.kind.value})"
 
 
+def _tracked(person: TrackedHeight) -> tuple[str, str, str]:
+    return f"person {person.person}", height_text(person), ""
+
+
+def height_text(person: TrackedHeight) -> str:
+    """The height of someone followed: with its 95 % interval, what it is made of, and whose metres they are."""
+    if person.height_m is None or person.interval_m is None:
+        return f"refused: {person.refused or 'not measured'}"
+    low, high = person.interval_m
+    notes = [f"{person.frames} frame{'s' * (person.frames != 1)}", person.mode.replace("_", " ")]
+    notes += [flag.replace("_", " ") for flag in person.flags]
+    return f"{person.height_m:.2f} m ({low:.2f} to {high:.2f}), {', '.join(notes)}"
+
+
 def _people(result: Result) -> list[tuple[str, str, str]]:
     """Who, the height with its 95 % interval or why not, and the distance."""
     if result.measurement is None:
         return []
     if result.measurement.floor is None:
         return [("floor", f"refused: {result.measurement.floor_refused or 'no floor'}", "")]
-    rows = []
+    rows = [_tracked(person) for person in result.people]
     for person in result.measurement.notable:
+        if person.is_person and result.people:
+            continue
         if person.height_m is None:
             height = f"refused: {person.refused or 'not measured'}"
         elif person.interval_m is None:

@@ -21,7 +21,8 @@ STDOUT = "-"
 def result_record(result: Result) -> dict[str, Any]:
     """What a line says of a result: JSON-ready, numbers finite or None.
 
-    ``measurement`` is that of ``edgedepth measure --json``; ``depth`` is stats.depth_stats; times are nanoseconds
+    ``measurement`` is that of ``edgedepth measure --json``, ``people`` the same people by number, each with the height
+    out of all frames so far; ``depth`` is stats.depth_stats; times are nanoseconds
     or milliseconds as their names say.
     """
     frame = result.frame
@@ -34,6 +35,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "image_size_wh": list(frame.size_wh),
         "depth": depth_stats(result.depth),
         "measurement": None if result.measurement is None else result.measurement.as_dict(),
+        "people": [person.as_dict() for person in result.people],
         "stage_ms": {name: round(ns / 1e6, 3) for name, ns in result.stage_ns.items()},
         "age_ms": round(result.age_ms, 3),
         "dropped": result.dropped,

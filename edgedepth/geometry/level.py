@@ -1,0 +1,68 @@
+"""The floor where gravity tells its direction: only how far it is under the camera is left to find."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edgedepth.errors import IntrinsicsError, MeasurementRefused
+from edgedepth.geometry.floor import Vector
+from edgedepth.geometry.local_planes import fit_local_planes
+from edgedepth.geometry.plane import FloorPlane
+from edgedepth.types import DepthMap
+
+__all__ = ["find_level_floor"]
+
+# What a network draws of a floor is tilted and bent by some degrees and percents.
+FACING_DEG = 35.0
+FALLING = 0.08
+WIDTH = 0.07
+LOWEST_OF = 0.4
+MIN_SHARE = 0.02
+
+
+def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
+    """The lowest level surface that much of the image lies on, in the map's own unit.
+
+    For depth that is too uneven for a plane to be fitted: every patch of it that faces up roughly says how far the
+    floor is under the camera, if it is floor; of the values that many agree on the largest is taken, for tables are
+    nearer to the camera than floors.
+
+    Args:
+        depth: metric or relative depth with intrinsics.
+        up: unit vector opposite to gravity in the camera frame.
+
+    Raises:
+        IntrinsicsError: the map has no intrinsics.
+        MeasurementRefused: ``no_floor``.
+    """
+    if depth.intrinsics is None:
+        raise IntrinsicsError("a floor needs the camera's intrinsics and this depth map has none; give --intrinsics")
+    blocks = fit_local_planes(depth.values, depth.intrinsics)
+    normal = np.asarray(up, np.float64) / np.linalg.norm(up)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        facing = (blocks.plane / np.linalg.norm(blocks.plane, axis=1, keepdims=True)) @ normal
+        drop = -(blocks.points @ normal)
+        falling = drop / np.linalg.norm(blocks.points, axis=1)
+        level = (facing > math.cos(math.radians(FACING_DEG))) & (falling > FALLING)
+    if np.count_nonzero(level) < max(4, MIN_SHARE * blocks.total):
+        raise MeasurementRefused(
+            "no_floor", "a floor was expected and next to nothing in view faces up; show the floor around the feet"
+        )
+    logs = np.log(drop[level].astype(np.float64))
+    grid = np.arange(logs.min() - WIDTH, logs.max() + WIDTH, WIDTH / 4)
+    density = np.exp(-0.5 * ((grid[:, None] - logs) / WIDTH) ** 2).sum(axis=1)
+    peaks = np.flatnonzero((density[1:-1] >= density[:-2]) & (density[1:-1] >= density[2:])) + 1
+    chosen = grid[peaks[density[peaks] >= LOWEST_OF * density.max()].max()]
+    near = np.abs(logs - chosen) < 2 * WIDTH
+    offset = math.exp(float(np.median(logs[near])))
+    x, y, z = (float(v) for v in normal)
+    return FloorPlane(
+        (x, y, z),
+        offset,
+        inlier_rms_m=float(np.std(drop[level][near])),
+        inlier_count=round(np.count_nonzero(near) * blocks.pixels_per_block),
+        inlier_fraction=float(np.count_nonzero(near) / blocks.total),
+        source="gravity",
+    )
