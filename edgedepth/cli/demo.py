@@ -16,6 +16,7 @@ from edgedepth.bundle import load_model
 from edgedepth.cli import options as opt
 from edgedepth.cli.app import print_json, print_report
 from edgedepth.demo import is_demo_folder, measure_speed, play, score, summary_of, write_report
+from edgedepth.device import usable_cpus
 from edgedepth.errors import InputError, OutputError
 from edgedepth.output import atomic_folder
 from edgedepth.resources import DEFAULT_MODEL, clip_folder, packaged_bundle
@@ -28,6 +29,8 @@ __all__ = ["demo"]
 
 CLIP = "demo"
 PRECISIONS = ("fp32", "fp16", "int8")
+LIVE_WORKERS = 2
+"""Depth and heights of one frame take longer than 1/30 s on one core."""
 
 
 def demo(
@@ -74,7 +77,8 @@ def demo(
     uri = f"clip://{CLIP}?live={int(not fast)}"
     with ExitStack() as stack:
         source = stack.enter_context(open_source(uri))
-        options = stream_options(source)
+        workers = None if fast else min(LIVE_WORKERS, usable_cpus())
+        options = stream_options(source, workers=workers)
         estimator = stack.enter_context(
             opt.open_estimator(bundle, None, backend, options=options, allow_untrained=allow_untrained)
         )
@@ -89,7 +93,7 @@ def demo(
         ]
         if not quiet and not as_json:
             sinks.append(open_sink("console"))
-        played = play(clip, source, estimator, meter, sinks)
+        played = play(clip, source, estimator, meter, sinks, workers)
         threshold = None if loaded.spec.person is None else loaded.spec.person.threshold
         scores = score(clip, played, threshold)
         speed = measure_speed(open_source(uri), estimator, loaded, options, backend) if fast else None

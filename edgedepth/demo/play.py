@@ -18,6 +18,7 @@ from edgedepth.depth.preprocess import preprocess
 from edgedepth.depth.resize import ResizePlan
 from edgedepth.errors import InputError
 from edgedepth.geometry.measurement import Measurement
+from edgedepth.people.track import HeightTracker, TrackedHeight
 from edgedepth.sources import Source
 from edgedepth.sources.clip import Clip
 from edgedepth.stream import Pipeline, Result, RunSummary, stop_on_signals
@@ -31,11 +32,13 @@ _WARM_UP_RUNS = 10
 
 @dataclass(frozen=True)
 class Seen:
-    """What is kept of every frame: its number in the clip, the age of its result, and what was measured in it."""
+    """What is kept of every frame: its number in the clip, the age of its result, what was measured in it, and the
+    people with their numbers."""
 
     frame: int
     age_ms: float
     measurement: Measurement
+    people: tuple[TrackedHeight, ...]
 
 
 @dataclass
@@ -55,19 +58,24 @@ class Played:
     stopped_by: signal.Signals | None = None
 
 
-def play(clip: Clip, source: Source, estimator: FrameEstimator, meter: Meter, sinks: Sequence[Sink]) -> Played:
+def play(
+    clip: Clip, source: Source, estimator: FrameEstimator, meter: Meter, sinks: Sequence[Sink],
+    workers: int | None = None,
+) -> Played:  # fmt: skip
     """Run ``source``, which plays ``clip``, to its end or to Ctrl-C; closes the source and the sinks.
+
+    ``workers`` as in Pipeline.
 
     Raises:
         InputError: it was stopped before the first frame.
         EdgeDepthError: what went wrong in source, network or sinks.
     """
-    pipeline = Pipeline(source, estimator, meter=meter, sinks=sinks)
+    pipeline = Pipeline(source, estimator, meter=meter, tracker=HeightTracker(), sinks=sinks, workers=workers)
     played = Played(pipeline.summary)
     with stop_on_signals(pipeline.stop) as signals:
         for result in pipeline:
             assert result.measurement is not None  # a meter was given
-            played.seen.append(Seen(result.frame.sequence, result.age_ms, result.measurement))
+            played.seen.append(Seen(result.frame.sequence, result.age_ms, result.measurement, result.people))
             if result.frame.sequence in clip.truth_frames:
                 played.judged.append(result)  # its arrays are kept with it and not used again
     played.summary = pipeline.summary

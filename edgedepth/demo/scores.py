@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgedepth.demo.play import Played
 from edgedepth.evaluation.metrics import depth_scores
-from edgedepth.people.track import HeightTracker, TrackedHeight
+from edgedepth.people.track import TrackedHeight
 from edgedepth.sources.clip import Clip
 
 __all__ = ["DemoScores", "FrameScore", "PersonFrame", "PersonScore", "score"]
@@ -157,20 +157,18 @@ def _overlap(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
 
 def _people(clip: Clip, played: Played) -> tuple[PersonScore, ...]:
     """Everyone of the clip: what single frames say, and the track that was at their place most often."""
-    tracker = HeightTracker()
     frames: dict[str, list[PersonFrame]] = {person.name: [] for person in clip.info.people}
     votes: dict[str, Counter[int]] = {person.name: Counter() for person in clip.info.people}
     for seen in played.seen:
-        tracks = tracker.update(seen.measurement, seen.frame / clip.info.fps)
         for person in clip.info.people:
             place = person.boxes_xywh[seen.frame]
             found = _at(place, [one for one in seen.measurement.people if one.is_person])
             if found is not None:
                 frames[person.name].append(PersonFrame(seen.frame, found.height_m, found.interval_m))
-            track = _at(place, tracks)
+            track = _at(place, seen.people)
             if track is not None:
                 votes[person.name][track.person] += 1
-    tracked = {one.person: one for one in tracker.people()}
+    tracked = {one.person: one for one in played.summary.people}
     followed = {
         name: next((tracked[number] for number, _ in count.most_common() if number in tracked), None)
         for name, count in votes.items()
