@@ -20,7 +20,14 @@ __all__ = ["build"]
 
 
 def build(
-    model: Annotated[Path, typer.Argument(help="A bundle folder, or an .onnx file with its spec.", metavar="BUNDLE")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A bundle folder, an .onnx file with its spec, or edgedepth-s of the package.",
+            metavar="BUNDLE",
+            callback=opt.find_model,
+        ),
+    ],
     spec: opt.SpecOption = None,
     workspace: Annotated[
         int | None, typer.Option("--workspace", min=1, help="Most scratch memory, MiB. Lower it when a build runs out.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media import write_video
+from media import write_rgbd, write_video
 from packaged import use_data_of, write_model
 
 Cli = Callable[..., Any]
@@ -37,12 +37,15 @@ def test_run_without_a_model_keeps_to_the_depth_of_its_source(edgedepth: Cli, mo
     assert "edgedepth-s" not in ended.err
 
 
-def test_a_packaged_model_is_named_where_a_path_is(edgedepth: Cli, models: Path) -> None:
+def test_a_packaged_model_is_named_where_a_path_is(edgedepth: Cli, models: Path, tmp_path: Path) -> None:
     for name in ("edgedepth-s", "edgedepth-s-int8"):
         ended = edgedepth("run", "clip://demo", "--model", name, "--frames", 2, "--json")
         assert json.loads(ended.out)["estimator"].startswith("tiny"), ended.err
     shown = json.loads(edgedepth("inspect", "edgedepth-s-int8", "--json").out)
     assert Path(shown["onnx"]).parent == models / "edgedepth-s-int8"
+    room = write_rgbd(tmp_path / "room")
+    evaluated = edgedepth("evaluate", "edgedepth-s", "edgedepth-s-int8", "--data", room, "--align", "median", "--json")
+    assert len(json.loads(evaluated.out)["evaluations"]) == 2, evaluated.err
 
 
 def test_a_path_of_that_name_comes_first(
