@@ -62,7 +62,10 @@ def check(
         str | None,
         typer.Option("--kind", "-k", help="Its kind (edgedepth data list). Without one, what it looks like."),
     ] = None,
-    split: Annotated[str | None, typer.Option("--split", help="One split of it; without one, all samples.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="One split of it; without one, all samples. Of several DIW lists, one."),
+    ] = None,
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="name=value, as in depth=filled.")] = None,
     every: Annotated[int, typer.Option("--every", help="Decode every n-th sample only, for a quick look.")] = 1,
     show_all: Annotated[bool, typer.Option("--all", help="Show every problem, not the first of each sort.")] = False,

@@ -6,11 +6,12 @@ import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from edgedepth.errors import EndOfStream, FrameInvalid, InputError, IntrinsicsError, SourceNotFound
 from edgedepth.intrinsics_io import load_intrinsics
@@ -82,7 +83,7 @@ class _ManifestEntry(BaseModel):
     rgb_wh: tuple[int, int] | None = None
     K: _Camera | None = None
     distortion: _Lens | None = None
-    depth_scale_m: float | None = None
+    depth_scale_m: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     up: tuple[float, float, float] | None = None
     T_world_camera: list[list[float]] | None = None
     id: str | None = None

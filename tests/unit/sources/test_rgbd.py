@@ -96,6 +96,7 @@ def test_pictures_of_depth_are_refused(picture: np.ndarray, tmp_path: Path) -> N
         ({"K": {"fx": 1}}, InputError, r"\[0\]\.K\.fy: Field required"),
         ({"rgb_wh": None}, IntrinsicsError, "K needs rgb_wh"),
         ({"rgb": None}, InputError, "rgb: Field required"),
+        ({"depth_scale_m": 0}, InputError, r"\[0\]\.depth_scale_m: Input should be greater than 0"),
         ({"depth": "depth/none.png"}, SourceNotFound, r"none\.png, which does not exist"),
         ({"distortion": {"model": "barrel"}}, IntrinsicsError, "barrel"),
         ({"distortion": {"model": "fisheye", "coefficients": [1]}}, IntrinsicsError, "takes 4"),
