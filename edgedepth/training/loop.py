@@ -163,11 +163,13 @@ class _Training:
                 self.average.update_parameters(self.network)
             self.skipped.extend(line for line in done.skipped if line not in self.skipped)
             ends_epoch = self.step % plan.steps_per_epoch == 0
-            if ends_epoch or self.step % self.options.log_steps == 0 or self.step == 1:
+            saves = ends_epoch or self.step % self.options.save_steps == 0
+            if saves or self.step % self.options.log_steps == 0 or self.step == 1:
                 seconds = (time.monotonic() - started_s) / (self.step - first)
                 self._log(stage, plan, {"lr": done.lr, **self._numbers(done.values)}, seconds)
+                self._check_weights()
             is_best = ends_epoch and self._validate(stage, plan, running)
-            if ends_epoch or self.step % self.options.save_steps == 0:
+            if saves:
                 self._save(running)
                 if is_best and self.is_main:
                     keep_best(self.output)
@@ -178,11 +180,20 @@ class _Training:
         stacked = torch.stack([value.float() for value in values.values()])
         means: list[float] = self.accelerator.reduce(stacked, "mean").tolist()
         if not bool(torch.isfinite(torch.tensor(means)).all()):
-            raise TrainingError(
-                f"the loss is {dict(zip(values, means, strict=True))} at step {self._steps_done}: the training "
-                "diverged; start again with a smaller --lr, or with precision = 'fp32' in the recipe"
-            )
+            raise self._diverged(f"the loss is {dict(zip(values, means, strict=True))}")
         return dict(zip(values, means, strict=True))
+
+    def _check_weights(self) -> None:
+        """The loss is of the weights before the step, so it is finite where a gradient alone is not. Raises
+        TrainingError."""
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.network.parameters()):
+            raise self._diverged("a weight is no number")
+
+    def _diverged(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"{what} at step {self._steps_done}: the training diverged; start again with a smaller --lr, or with "
+            "precision = 'fp32' in the recipe"
+        )
 
     def _log(self, stage: Stage, plan: StepPlan, values: dict[str, float], seconds_per_step: float) -> None:
         epoch = (self.step - 1) // plan.steps_per_epoch

@@ -154,7 +154,7 @@ def _block_numbers(encoder: nn.Module) -> dict[int, int]:
 
 def rate(schedule: Schedule, step: int, total: int) -> float:
     """Learning rate of a step as a share of the highest: one cycle of two half cosines (Smith, arXiv 1708.07120)."""
-    if schedule.name == "constant":
+    if schedule.name == "constant" or total == 1:  # of one step, the cycle's end would be all
         return 1.0
     top = schedule.warmup * (total - 1)
     if step < top:

@@ -67,12 +67,12 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_weights(folder: Path, network: DepthNetwork) -> Path:
     """``weights.safetensors``, which ``edgedepth export --checkpoint`` takes. Raises OutputError."""
-    save_file = require("safetensors.torch", "export").save_file
+    save = require("safetensors.torch", "export").save
     path = folder / "weights.safetensors"
     # Clones: tensors that share memory are not taken.
     tensors: dict[str, Tensor] = {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}
     with atomic_output(path) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(save(tensors))  # its save_file makes a file that nobody else may read
     return path
 
 

@@ -58,6 +58,8 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert [path.name for path in pictures] == ["0-room000.png", "1-room001.png"]
     assert cv2.imread(str(pictures[0])).shape == (64, 4 * 96, 3)  # image, truth, prediction, error
     assert list((tmp_path / "out" / "tensorboard").iterdir())
+    rights = [path.stat().st_mode for path in (result.weights, result.record)]
+    assert rights[0] == rights[1], "weights can be read by whom the rest can"
     assert set(load_file(result.weights)) == set(start_network(tiny_setup(), recipe, "random").state_dict())
 
 
@@ -130,7 +132,8 @@ def test_one_cycle_is_torch_s() -> None:
         optimizer.step()
         if step + 1 < total:
             theirs.step()
-    assert [rate(schedule, 0, 1), rate(Schedule(name="constant"), 3, 9)] == [schedule.end, 1.0]
+    assert rate(Schedule(name="constant"), 3, 9) == 1.0
+    assert rate(schedule, 0, 1) == 1.0, "a stage of one step learns"
 
 
 def test_the_average_follows_the_weights() -> None:
@@ -197,6 +200,30 @@ def test_a_loss_that_is_no_number_stops(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(stage_module, "normalise", lambda image, spec: image.float() * np.nan)
     with pytest.raises(TrainingError, match=r"diverged; start again with a smaller --lr"):
         run(tmp_path)
+
+
+@pytest.mark.parametrize("spoilt", ["the loss is", "a weight is no number"])
+def test_what_diverged_is_neither_saved_nor_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str) -> None:
+    """Between two rows of the curve, at a step that is saved."""
+    inner, steps = stage_module.StageRun._step, []
+
+    def step(running: Any, *arguments: Any, **keys: Any) -> Any:
+        done = inner(running, *arguments, **keys)
+        steps.append(done)
+        if len(steps) == 3:
+            if spoilt == "the loss is":
+                done.values["loss"].fill_(torch.nan)
+            else:
+                next(running.network.parameters()).data[0] = torch.nan
+        return done
+
+    monkeypatch.setattr(stage_module.StageRun, "_step", step)
+    recipe = recipe_of(stage={"epochs": 3, "batch_size": 2})
+    with pytest.raises(TrainingError, match=f"{spoilt}.* at step 3: the training diverged"):
+        run(tmp_path, recipe, log_steps=100, save_steps=3)
+    kept = torch.load(tmp_path / "out" / "checkpoints" / "last.pt", weights_only=True)
+    assert kept["step"] == 2
+    assert all(torch.isfinite(value).all() for value in kept["network"].values())
 
 
 @pytest.mark.parametrize(
