@@ -18,8 +18,9 @@ Place = tuple[float, float]
 
 LOST_S = 2.0
 """Who was away for longer is somebody new."""
-SPEED_M_S, SPREAD_M = 2.0, 0.6
-"""How far somebody may be from where they were expected: what people walk, and what depth and boxes err."""
+SPEED_M_S, SPREAD_M, SPREAD_SHARE, SAME_BOX = 2.0, 0.6, 0.15, 0.3
+"""How far somebody may be from where they were expected: what people walk, and what depth errs, in part by distance;
+farther only with a box that overlaps by as much."""
 HEIGHT_M = 0.25
 """Per-frame heights of one person differ by less, those of a child and an adult by more."""
 SMOOTHING_S = 0.4
@@ -113,8 +114,10 @@ def _cost(track: Track, person: HeightMeasurement, place_m: Place | None, t_s: f
     overlap = _iou(track.expected_box(t_s), person.box_xywh)
     expected = track.expected_place(t_s)
     if expected is not None and place_m is not None:
-        reach_m = SPREAD_M + SPEED_M_S * away_s
+        reach_m = SPREAD_M + SPREAD_SHARE * math.hypot(*place_m) + SPEED_M_S * away_s
         where = math.dist(expected, place_m) / reach_m
+        if where > 1 and overlap < SAME_BOX:
+            return math.inf
     else:
         where = 0.9  # the box alone
         if overlap < 0.1 + 0.2 * math.exp(-away_s):
@@ -122,7 +125,7 @@ def _cost(track: Track, person: HeightMeasurement, place_m: Place | None, t_s: f
     tall = 0.0
     if track.height_m is not None and person.height_m is not None:
         tall = min(1.0, (abs(track.height_m - person.height_m) / HEIGHT_M) ** 2)
-    return 0.6 * where + 0.25 * (1 - overlap) + 0.35 * tall + (math.inf if where > 1 else 0.0)
+    return 0.6 * min(where, 1.0) + 0.25 * (1 - overlap) + 0.35 * tall
 
 
 def _place(person: HeightMeasurement, floor: FloorPlane | None) -> Place | None:

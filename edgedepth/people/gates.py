@@ -99,10 +99,11 @@ def require_box_agrees(
         )
 
 
-def require_standing(mask: Mask, scene: Scene) -> None:
+def require_standing(mask: Mask, scene: Scene, *, depth_is_sure: bool = True) -> None:
     """Refuses (``not_upright``) who is hardly taller than wide: lying, crawling, or several people in one outline.
 
-    The middle 80 % of the silhouette's width and depth count, so arms held out do not.
+    The middle 80 % of the silhouette's width and depth count, so arms held out do not; the width alone where depth is a
+    network's, which draws bodies half as deep again as they are.
     """
     known = mask & np.isfinite(scene.depth_m)  # a mask that was given has pixels without depth
     if np.count_nonzero(known & ~scene.breaks) > np.count_nonzero(known) / 2:
@@ -110,7 +111,8 @@ def require_standing(mask: Mask, scene: Scene) -> None:
     if not known.any():
         return  # refused as ``no_depth`` when it is measured
     (tall_m,) = quantiles(scene.height_m[known], 1.0)
-    spreads = [quantiles(axis[known], 0.1, 0.9) for axis in (scene.lateral_m, scene.forward_m)]
+    axes = (scene.lateral_m, scene.forward_m) if depth_is_sure else (scene.lateral_m,)
+    spreads = [quantiles(axis[known], 0.1, 0.9) for axis in axes]
     wide_m = max(high - low for low, high in spreads)
     if tall_m < MIN_SLENDERNESS * wide_m:
         raise MeasurementRefused(

@@ -49,7 +49,7 @@ FITTED = "depth"
 LEVEL = "gravity"
 """``FloorPlane.source`` of a plane that was fitted here and may be refined, and of one that gravity gave its direction;
 a given one is taken as it is."""
-MAX_LEAN_DEG = 25.0
+MAX_LEAN_DEG = 40.0
 """Over a floor that gravity tells a crowd that leans is depth that is bent, not a floor that is tilted."""
 
 
@@ -245,7 +245,7 @@ class _Person:
             require_alone(self.mask, others)
             require_whole_head(self.mask, scene.depth_m, box_top=self.box_xywh[1], open_top=self.open_top)
             if candidate.label == PERSON:
-                require_standing(self.mask, scene)
+                require_standing(self.mask, scene, depth_is_sure=not self.is_model)
             if candidate.mask is None:
                 require_box_agrees(self.mask, scene.depth_m, self.box_xywh, feet_too=self.is_model)
         except MeasurementRefused as refusal:
