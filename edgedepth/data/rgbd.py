@@ -160,7 +160,8 @@ def _open(
     if only is not None and not found:
         raise DataError(f"{path}: no sample has an id like {only!r}; leave out only=, or see edgedepth data check")
     if trajectory is not None:
-        file = Path(trajectory) if Path(trajectory).is_file() else path / trajectory
+        beside = (path if path.is_dir() else path.parent) / trajectory
+        file = Path(trajectory) if Path(trajectory).is_file() else beside
         poses = read_trajectory(file)
         if len(poses) != len(found):
             raise DataError(f"{file} has {len(poses)} poses for {len(found)} samples; choose the samples with only=")

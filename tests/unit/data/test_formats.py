@@ -528,6 +528,14 @@ def test_rgbd_trajectory_of_chosen_samples(tmp_path, realdata):
         open_dataset(realdata, "rgbd", only="tum_o3d", trajectory="nowhere.log")
 
 
+@pytest.mark.parametrize("name", ["", "manifest.json"])
+def test_rgbd_trajectory_lies_beside_the_manifest_however_that_is_named(tmp_path, name):
+    write_rgbd(tmp_path)
+    (tmp_path / "poses.log").write_text("".join(f"0 0 1\n1 0 0 {x}\n0 1 0 0\n0 0 1 0\n0 0 0 1\n" for x in (7, 8, 9)))
+    dataset = open_dataset(tmp_path / name, "rgbd", trajectory="poses.log")
+    assert [dataset[index].pose.T_world_camera[0, 3] for index in range(3)] == [7, 8, 9]
+
+
 def test_rgbd_real_captures(realdata):
     dataset = open_dataset(realdata, "rgbd")
     by_id = dict(zip(dataset.ids, range(len(dataset)), strict=True))
