@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from edgedepth.errors import IntrinsicsError
 from edgedepth.geometry.plane import FloorPlane
-from edgedepth.geometry.projection import pixel_rays
+from edgedepth.geometry.projection import pixel_rays, ray_grid
 from edgedepth.types import DepthMap, Intrinsics
 
-__all__ = ["distance_by_feet", "find_feet"]
+__all__ = ["find_feet", "upright_depth"]
 
 Array = NDArray[np.float64]
 
@@ -22,8 +25,10 @@ SHOE_M = 0.05
 """How much nearer to the camera than the body's axis a shoe's visible edge lies on average."""
 # Right below a foot that is seen there is floor; what hides a foot is nearer than the floor by more.
 BELOW_PIXELS = (3, 8)
-HIDDEN = 0.8
-MAX_FACTOR = 1.8
+HIDDEN = 0.65
+MAX_FACTOR = 2.5
+FRONT_M = 0.06
+"""How much nearer than its axis the front of a body or head is."""
 
 
 def find_feet(mask: NDArray[np.bool_], intrinsics: Intrinsics, floor: FloorPlane) -> Array | None:
@@ -65,40 +70,53 @@ def find_feet(mask: NDArray[np.bool_], intrinsics: Intrinsics, floor: FloorPlane
     return np.asarray(place / np.linalg.norm(place))
 
 
-def distance_by_feet(depth: DepthMap, mask: NDArray[np.bool_], floor: FloorPlane) -> float | None:
-    """The factor on depth that puts the person's body over the place where the feet are.
+def upright_depth(depth: DepthMap, mask: NDArray[np.bool_], floor: FloorPlane) -> DepthMap:
+    """The map with the person as a figure cut out of board, upright on the floor where the feet are.
+
+    Over a floor whose direction is known the feet tell the distance to one or two percent; small networks tell it to
+    five or more and draw heads, soft against the wall behind, farther off than bodies. Where the feet leave the image
+    or are hidden, the board stands at the median distance of the body by depth.
 
     Args:
-        depth: metric, with intrinsics.
+        depth: metric, with intrinsics; not written to.
         mask: bool H x W, the person.
         floor: in metres.
-
-    Returns:
-        None when the feet leave the image or are hidden, or the two contradict one another.
     """
+    rays = np.concatenate((ray_grid(_camera(depth))[mask], np.ones((int(mask.sum()), 1), np.float32)), axis=1)
+    up = np.asarray(floor.normal, np.float32)
+    level = np.linalg.norm(rays - (rays @ up)[:, None] * up, axis=1)
+    with np.errstate(invalid="ignore"):
+        by_depth = float(np.nanmedian(depth.values[mask] * level)) + FRONT_M
+    by_feet = _distance_by_feet(depth, mask, floor)
+    if by_feet is None or not 1 / MAX_FACTOR < by_feet / by_depth < MAX_FACTOR:
+        by_feet = by_depth
+    if not np.isfinite(by_feet):
+        return depth
+    values = depth.values.copy()
+    values[mask] = np.float32(by_feet - FRONT_M) / level
+    return replace(depth, values=values)
+
+
+def _camera(depth: DepthMap) -> Intrinsics:
+    if depth.intrinsics is None:
+        raise IntrinsicsError("feet on a floor need the camera's intrinsics and this map has none; give --intrinsics")
+    return depth.intrinsics
+
+
+def _distance_by_feet(depth: DepthMap, mask: NDArray[np.bool_], floor: FloorPlane) -> float | None:
+    """Horizontal distance of the body's axis, metres; None when the feet leave the image or are hidden."""
     rows = np.flatnonzero(mask.any(axis=1))
-    if depth.intrinsics is None or not len(rows) or rows[-1] >= mask.shape[0] - BORDER_PIXELS:
+    if not len(rows) or rows[-1] >= mask.shape[0] - BORDER_PIXELS:
         return None
-    feet = find_feet(mask, depth.intrinsics, floor)
+    feet = find_feet(mask, _camera(depth), floor)
     if feet is None or _hidden(depth, mask, int(rows[-1]), floor):
         return None
-    up = np.asarray(floor.normal)
-    fall = -float(feet @ up)
-    away = floor.offset_m * float(np.sqrt(1 - fall * fall)) / fall + SHOE_M
-    v, u = np.nonzero(mask & np.isfinite(depth.values))
-    step = 1 + len(v) // 2000
-    v, u = v[::step], u[::step]
-    xy = pixel_rays(depth.intrinsics, np.stack((u, v), axis=-1).astype(np.float64))
-    points = np.concatenate((xy, np.ones((len(xy), 1))), axis=1) * depth.values[v, u][:, None]
-    level = points - (points @ up)[:, None] * up
-    # The body's front, half of it nearer than the axis.
-    factor = away / (float(np.median(np.linalg.norm(level, axis=1))) + SHOE_M)
-    return factor if 1 / MAX_FACTOR < factor < MAX_FACTOR else None
+    fall = -float(feet @ np.asarray(floor.normal))
+    return floor.offset_m * float(np.sqrt(1 - fall * fall)) / fall + SHOE_M
 
 
 def _hidden(depth: DepthMap, mask: NDArray[np.bool_], last: int, floor: FloorPlane) -> bool:
     """Something nearer than floor begins right under the silhouette."""
-    assert depth.intrinsics is not None
     grain = max(1, round(depth.values.shape[0] / 192))  # depth of networks is soft over some of their pixels
     rows = last + np.arange(BELOW_PIXELS[0] * grain, BELOW_PIXELS[1] * grain)
     rows = rows[rows < mask.shape[0]]
@@ -110,7 +128,7 @@ def _hidden(depth: DepthMap, mask: NDArray[np.bool_], last: int, floor: FloorPla
     # On a level floor depth goes with 1 / fall along a column.
     middle = float(np.median(columns))
     at = np.array([[middle, float(last)], [middle, float(np.median(rows))]])
-    rays = np.concatenate((pixel_rays(depth.intrinsics, at), np.ones((2, 1))), axis=1)
+    rays = np.concatenate((pixel_rays(_camera(depth), at), np.ones((2, 1))), axis=1)
     falls = -(rays @ np.asarray(floor.normal))
     below = float(np.nanmedian(depth.values[np.ix_(rows, columns)]))
     return bool(below < HIDDEN * own * max(falls[0], 1e-3) / max(falls[1], 1e-3))

@@ -47,17 +47,17 @@ class FusionModel:
         correlation_s: frames nearer in time than this tell the same.
     """
 
-    pitch_deg: float = 0.7
-    roll_deg: float = 0.9
+    pitch_deg: float = 2.5
+    roll_deg: float = 2.5
     up_deg: float = 0.2
-    depth: float = 0.03
+    depth: float = 0.08
     feet_m: float = 0.05
     edge_deg: float = 0.15
     crown_deg: float = 0.12
     frame_deg: float = 0.3
     frame_range: float = 0.02
     frame_m: float = 0.005
-    scale: float = 0.08
+    scale: float = 0.13
     correlation_s: float = 0.5
 
 
@@ -107,6 +107,9 @@ class FusedHeight:
 
 ROUNDS = 6
 STEP = 1e-5
+TILTED = 1.4
+"""Distance does not go straight with a tilt of some degrees, so intervals would be too narrow by as much: from clips
+whose errors are drawn from the model."""
 RANDOM_TERMS = frozenset({"depth_noise", "edge"})
 HUBER = 2.0
 # A distance by the feet that contradicts the depth by more is of something else: a table's edge, a shadow.
@@ -172,8 +175,8 @@ class _Problem:
         self.feet = np.array([one.sighting.feet_ray or (0.0, 0.0, 0.0) for one in seen], np.float64)
         self.weight_feet, self.distance_sigma = self._weights(has_feet)
         count, tilt = len(self.people), math.radians
-        gravity = all(one.up is not None for one in seen)
-        pitch, roll = (model.up_deg, model.up_deg) if gravity else (model.pitch_deg, model.roll_deg)
+        self.gravity = all(one.up is not None for one in seen)
+        pitch, roll = (model.up_deg, model.up_deg) if self.gravity else (model.pitch_deg, model.roll_deg)
         person_range = np.array([np.sqrt(np.mean(self.distance_sigma[self.who == i] ** 2)) for i in range(count)])
         sigma = np.zeros(3 * count + 2)
         sigma[0:-2:3], sigma[1:-2:3], sigma[2:-2:3] = 100.0, person_range, tilt(model.crown_deg)
@@ -251,7 +254,10 @@ class _Problem:
         told /= max(1.0, float(np.median(size) / 0.6745) ** 2)
         covariance = np.linalg.inv(told + np.diag(self.prior))
         shared = np.einsum("ij,j,ij->i", covariance, self.prior, covariance)
-        return theta, np.maximum(np.diag(covariance) - shared, 0.0), shared
+        random = np.maximum(np.diag(covariance) - shared, 0.0)
+        if not self.gravity:
+            shared *= TILTED**2
+        return theta, random, shared
 
     def _residual(self, theta: Array) -> tuple[Array, Array]:
         arguments, rows = list(self._expand(theta)), np.arange(len(self.who))

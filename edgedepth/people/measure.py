@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import InputError, IntrinsicsError, MeasurementRefused
-from edgedepth.geometry.feet import distance_by_feet
+from edgedepth.geometry.feet import upright_depth
 from edgedepth.geometry.floor import FloorOptions, Vector, fit_floor
 from edgedepth.geometry.height import HeightOptions, measure_height
 from edgedepth.geometry.level import find_level_floor
@@ -49,8 +49,6 @@ FITTED = "depth"
 LEVEL = "gravity"
 """``FloorPlane.source`` of a plane that was fitted here and may be refined, and of one that gravity gave its direction;
 a given one is taken as it is."""
-MAX_LEAN_DEG = 40.0
-"""Over a floor that gravity tells a crowd that leans is depth that is bent, not a floor that is tilted."""
 
 
 class HeightMeter:
@@ -253,7 +251,7 @@ class _Person:
         if self.is_model and candidate.mask is not None:
             depth = own_depth(depth, self.mask)
             if scene.floor.source == LEVEL:
-                depth, options = _standing(depth, self.mask, scene.floor), replace(options, max_lean_deg=MAX_LEAN_DEG)
+                depth = upright_depth(depth, self.mask, scene.floor)
         result = measure_height(
             depth,
             self.mask,
@@ -266,15 +264,6 @@ class _Person:
         if result.distance_m is None:
             return result
         return _with_hole(result, top_hole_m(self.mask, scene.depth_m, scene.pixel_rad * result.distance_m))
-
-
-def _standing(depth: DepthMap, mask: NDArray[np.bool_], floor: FloorPlane) -> DepthMap:
-    """The map in the scale in which the person stands on the floor where the feet are seen to; else as it is.
-
-    Over a floor whose direction is known the feet tell the distance to a percent or two, a network to several.
-    """
-    by_feet = distance_by_feet(depth, mask, floor)
-    return depth if by_feet is None else depth.scaled(by_feet)
 
 
 def _origin_of(frame: Frame, depth: DepthMap) -> DepthOrigin:
