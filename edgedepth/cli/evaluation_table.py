@@ -14,8 +14,8 @@ __all__ = ["report_lines"]
 
 # What fits a terminal; --json and --html have every number.
 _SHOWN = ("absrel", "rmse_m", "log10", "silog", "delta1", "delta2", "delta3", "coverage", "boundary_f1",
-          "floor_rms_m", "tae_percent", "ordinal_accuracy", "whdr")  # fmt: skip
-_FRAME_COLUMNS = ("absrel", "rmse_m", "delta1", "coverage", "scale", "tae_percent")
+          "floor_rms_m", "tae_percent", "ordinal_accuracy", "whdr", "person_iou", "person_false")  # fmt: skip
+_FRAME_COLUMNS = ("absrel", "rmse_m", "delta1", "coverage", "scale", "tae_percent", "ordinal_accuracy", "person_iou")
 _MOST_FRAMES, _MOST_SKIPPED = 30, 3
 
 

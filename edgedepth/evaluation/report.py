@@ -63,6 +63,10 @@ METRICS: Mapping[str, Metric] = {
     "tae_percent": Metric("TAE %", "temporal alignment error to the frame before, metric depth as it comes", ".3f"),
     "ordinal_accuracy": Metric("ordinal", "share of pairs ordered right", higher_is_better=True),
     "whdr": Metric("WHDR", "1 - ordinal accuracy, all weights 1"),
+    "person_iou": Metric(
+        "person IoU", "found and true mask of all people, over frames with somebody in view", higher_is_better=True
+    ),
+    "person_false": Metric("false person", "share of nobody's pixels that are called a person"),
 }
 """Every number a frame can have, by its key in the report. p is the depth found, g the true one."""
 
@@ -96,6 +100,8 @@ class FrameRecord(_Section):
     tae_percent: Finite | None = None
     ordinal_accuracy: Finite | None = None
     whdr: Finite | None = None
+    person_iou: Finite | None = None
+    person_false: Finite | None = None
     scale: Finite | None = None
     """What the alignment multiplied by; None for none."""
     shift: Finite | None = None

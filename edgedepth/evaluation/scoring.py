@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from edgedepth.evaluation.alignment import Aligned, Alignment, align_depth, chec
 from edgedepth.evaluation.boundary import boundary_f1
 from edgedepth.evaluation.metrics import depth_scores, scored_pixels
 from edgedepth.evaluation.ordinal import ordinal_scores
+from edgedepth.evaluation.people import person_scores, person_threshold
 from edgedepth.evaluation.planarity import floor_mask, plane_fits
 from edgedepth.evaluation.protocols import Protocol
 from edgedepth.evaluation.ranges import RangeSums, range_sums
@@ -84,8 +85,10 @@ def score_range(
     before = _Previous()
 
     def outcome_of(index: int, sample: Sample) -> Outcome:
+    threshold = person_threshold(estimator)
         found = estimator.estimate(frame_of(sample))
-        return _score(index, sample, found, f"{dataset.name}/{sample.id}", protocol, alignment, before)
+        outcome = _score(index, sample, found, f"{dataset.name}/{sample.id}", protocol, alignment, before)
+        return _with_people(outcome, sample, found, threshold)
 
     if indices.start > 0:
         with suppress(DataError, InputError, NotMetricError):  # told where it is scored for its own sake
@@ -225,6 +228,15 @@ def _score(
 
 def _pair_record(sample: Sample, found: DepthMap) -> FrameRecord:
     if sample.pairs is None:
+def _with_people(outcome: Outcome, sample: Sample, found: DepthMap, threshold: float) -> Outcome:
+    """With the scores of the mask, where both the sample and the estimator say who is a person."""
+    if outcome.record is None or found.person is None or sample.person_ids is None:
+        return outcome
+    overlap, wrong = person_scores(found.person, sample.person_ids > 0, threshold)
+    record = outcome.record.model_copy(update={"person_iou": overlap, "person_false": wrong})
+    return replace(outcome, record=record)
+
+
         raise InputError(f"{sample.id} brings no ordinal pairs to compare with")
     scores = ordinal_scores(found, sample.pairs)
     return FrameRecord(id=sample.id, group=sample.group, ordinal_accuracy=scores.accuracy, whdr=scores.whdr)

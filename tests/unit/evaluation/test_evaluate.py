@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from datasets import write_diw
+from rich.console import Console
 from scored_rooms import Crooked, room_depth_mm, write_rooms
 
+from edgedepth.bundle import parse_spec
+from edgedepth.cli.evaluation_table import report_lines
 from edgedepth.data import open_dataset
 from edgedepth.depth import SensorDepth
 from edgedepth.errors import DataError, InputError, NotMetricError
 from edgedepth.evaluation.protocols import PROTOCOLS
 from edgedepth.evaluation.report import METRICS, EvaluationReport, FrameRecord
+from edgedepth.evaluation.report_html import html_report
 from edgedepth.evaluation.runner import evaluate
 from edgedepth.evaluation.scoring import score_range
 from edgedepth.types import DepthKind, DepthMap, Frame
@@ -69,6 +75,61 @@ def test_disparity_is_compared_in_disparity(tmp_path: Path) -> None:
     dataset = open_dataset(write_rooms(tmp_path, 2), "rgbd")
     report = evaluate(Crooked(3.0, DepthKind.DISPARITY), dataset, "rgbd", "scale-shift-disparity")
     assert report.mean["absrel"] < 1e-4
+
+
+class Watchful(Crooked):
+    """Takes rows 10..29 of columns 10..29 for a person, at 0.6, and does not see the last ten columns."""
+
+    def __init__(self, threshold: float | None = None) -> None:
+        super().__init__()
+        if threshold is not None:
+            self.spec = parse_spec(
+                {
+                    "name": "watchful",
+                    "input": {"height": 48, "width": 64},
+                    "output": {"kind": "metric"},
+                    "person": {"name": "person", "threshold": threshold},
+                }
+            )
+
+    def estimate(self, frame: Frame, out: object = None) -> DepthMap:
+        person = np.zeros((48, 64), np.float32)
+        person[10:30, 10:30] = 0.6
+        person[:, 54:] = np.nan
+        return replace(super().estimate(frame), person=person)
+
+
+def _with_masks(folder: Path, *masks: np.ndarray | None) -> Path:
+    manifest = write_rooms(folder, len(masks))
+    rows = json.loads(manifest.read_text())
+    for number, (row, mask) in enumerate(zip(rows, masks, strict=True)):
+        if mask is not None:
+            row["mask"] = f"{number}_mask.png"
+            cv2.imwrite(str(folder / row["mask"]), mask)
+    manifest.write_text(json.dumps(rows))
+    return manifest
+
+
+def test_masks_of_people_are_scored_where_both_sides_have_them(tmp_path: Path) -> None:
+    two, nobody = np.zeros((48, 64), np.uint8), np.zeros((48, 64), np.uint8)
+    two[20:40, 10:30] = 1  # half of it is found
+    two[0:10, 54:64] = 2  # where the network does not look
+    dataset = open_dataset(_with_masks(tmp_path, two, nobody, None), "rgbd")
+    report = evaluate(Watchful(), dataset, "rgbd")
+    assert [record.person_iou for record in report.frames] == [pytest.approx(200 / (400 + 100 + 200)), None, None]
+    expected = [200 / (48 * 64 - 500), 400 / (48 * 64)]
+    assert [record.person_false for record in report.frames] == [*map(pytest.approx, expected), None]
+    assert report.mean["person_iou"] == pytest.approx(2 / 7)
+    assert report.mean["person_false"] == pytest.approx(np.mean(expected))
+    strict = evaluate(Watchful(0.7), dataset, "rgbd")
+    assert (strict.mean["person_iou"], strict.mean["person_false"]) == (0, 0)
+    assert "person_iou" not in evaluate(Crooked(), dataset, "rgbd").mean
+    text = html_report([report])
+    assert "person IoU" in text
+    assert "0.2857" in text
+    table = Console(width=200, record=True, file=io.StringIO())
+    table.print(*report_lines([report]))
+    assert "person IoU" in table.export_text()
 
 
 def test_what_cannot_be_scored_is_counted_with_its_reason(tmp_path: Path) -> None:
