@@ -83,9 +83,9 @@ def score_range(
         BackendError: the network failed.
     """
     before = _Previous()
+    threshold = person_threshold(estimator)
 
     def outcome_of(index: int, sample: Sample) -> Outcome:
-    threshold = person_threshold(estimator)
         found = estimator.estimate(frame_of(sample))
         outcome = _score(index, sample, found, f"{dataset.name}/{sample.id}", protocol, alignment, before)
         return _with_people(outcome, sample, found, threshold)
@@ -226,8 +226,6 @@ def _score(
     return Outcome(index, sample.id, record, range_sums(depth_m, sample.depth_m, scored.scored, protocol.bins_m))
 
 
-def _pair_record(sample: Sample, found: DepthMap) -> FrameRecord:
-    if sample.pairs is None:
 def _with_people(outcome: Outcome, sample: Sample, found: DepthMap, threshold: float) -> Outcome:
     """With the scores of the mask, where both the sample and the estimator say who is a person."""
     if outcome.record is None or found.person is None or sample.person_ids is None:
@@ -237,6 +235,8 @@ def _with_people(outcome: Outcome, sample: Sample, found: DepthMap, threshold: f
     return replace(outcome, record=record)
 
 
+def _pair_record(sample: Sample, found: DepthMap) -> FrameRecord:
+    if sample.pairs is None:
         raise InputError(f"{sample.id} brings no ordinal pairs to compare with")
     scores = ordinal_scores(found, sample.pairs)
     return FrameRecord(id=sample.id, group=sample.group, ordinal_accuracy=scores.accuracy, whdr=scores.whdr)
