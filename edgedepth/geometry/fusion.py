@@ -47,13 +47,13 @@ class FusionModel:
         correlation_s: frames nearer in time than this tell the same.
     """
 
-    pitch_deg: float = 2.5
-    roll_deg: float = 2.5
+    pitch_deg: float = 3.5
+    roll_deg: float = 3.5
     up_deg: float = 0.2
     depth: float = 0.08
-    feet_m: float = 0.05
-    edge_deg: float = 0.15
-    crown_deg: float = 0.12
+    feet_m: float = 0.07
+    edge_deg: float = 0.2
+    crown_deg: float = 0.2
     frame_deg: float = 0.3
     frame_range: float = 0.02
     frame_m: float = 0.005

@@ -134,7 +134,7 @@ def test_frames_of_one_moment_count_once() -> None:
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """200 clips whose errors are drawn from the model itself."""
-    rng = np.random.default_rng(5)
+    model, rng = replace(MODEL, pitch_deg=2.0, roll_deg=2.0), np.random.default_rng(5)
     z = []
     for _ in range(200):
         stature_m, camera_m = float(rng.uniform(0.8, 2.0)), float(rng.uniform(0.7, 2.0))
@@ -142,13 +142,13 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         places = [(float(rng.uniform(-0.5, 0.5)), start + step * i) for i in range(8)]
         seen = see(
             places, stature_m, camera_m=camera_m,
-            drawn=(float(rng.normal(0, MODEL.pitch_deg)), float(rng.normal(0, MODEL.roll_deg))),
-            depth=rng.normal(0, MODEL.depth) + rng.normal(0, MODEL.frame_range, 8),
-            feet_m=rng.normal(0, MODEL.feet_m) + rng.normal(0, MODEL.frame_range * start, 8),
-            crown_deg=rng.normal(0, MODEL.crown_deg) + rng.normal(0, MODEL.frame_deg, 8),
+            drawn=(float(rng.normal(0, model.pitch_deg)), float(rng.normal(0, model.roll_deg))),
+            depth=rng.normal(0, model.depth) + rng.normal(0, model.frame_range, 8),
+            feet_m=rng.normal(0, model.feet_m) + rng.normal(0, model.frame_range * start, 8),
+            crown_deg=rng.normal(0, model.crown_deg) + rng.normal(0, model.frame_deg, 8),
         )  # fmt: skip
         tape = camera_m * (1 + float(rng.normal(0, 0.005)))
-        found = fuse_heights(seen, camera_height_m=tape, scale_sigma=0.005)[1]
+        found = fuse_heights(seen, camera_height_m=tape, scale_sigma=0.005, model=model)[1]
         z.append((found.height_m - stature_m) / found.sigma_m)
     assert 0.9 <= np.mean(np.abs(z) < 1.96) <= 0.99
     assert 0.7 < math.sqrt(np.mean(np.square(z))) < 1.15

@@ -75,12 +75,12 @@ def test_a_network_and_the_cameras_height(gravity: bool) -> None:
         assert person.mode == "camera_height"
 
 
-def test_gravity_makes_the_interval_smaller_and_no_camera_height_larger() -> None:
+def test_without_gravity_or_without_the_cameras_height_the_interval_is_larger() -> None:
     sigma = [
         walk((Person(1.75, ((0.2, 3.0),)),), origin="model", gravity=gravity, **known).people()[0].sigma_m or 0.0
         for gravity, known in ((True, {"camera_height_m": 1.3}), (False, {"camera_height_m": 1.3}), (True, {}))
     ]
-    assert sigma[0] < sigma[1] < sigma[2]
+    assert 0 < 3 * sigma[0] < min(sigma[1:])
 
 
 def test_without_the_cameras_height_the_mode_says_so() -> None:
