@@ -28,7 +28,7 @@ from edgedepth.training.recipe import Stage, TrainingRecipe
 from edgedepth.training.record import write_record
 from edgedepth.training.sources import TrainingData
 from edgedepth.training.stage import StageRun
-from edgedepth.training.state import keep_best, read_state, write_state, write_weights
+from edgedepth.training.state import keep_best, read_state, remove_leftovers, write_state, write_weights
 from edgedepth.training.validate import METRICS, Totals, score, validate
 
 __all__ = ["train"]
@@ -110,6 +110,7 @@ class _Training:
             with output_errors(output):
                 for folder in ("checkpoints", "samples"):
                     (output / folder).mkdir(parents=True, exist_ok=True)
+            remove_leftovers(output)
             terms = [term.key for stage in recipe.stages for term in recipe.losses_of(stage)]
             columns = ["stage", "epoch", "lr", "loss", *dict.fromkeys(terms), *(f"val_{name}" for name in METRICS)]
             self.logs = Logs(output, columns, self._steps_done)

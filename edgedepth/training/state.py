@@ -14,9 +14,9 @@ from torch import Tensor
 from edgedepth.errors import CheckpointError
 from edgedepth.extras import require
 from edgedepth.models.base import DepthNetwork
-from edgedepth.output import atomic_output
+from edgedepth.output import atomic_output, output_errors
 
-__all__ = ["LAST", "keep_best", "read_state", "write_state", "write_weights"]
+__all__ = ["LAST", "keep_best", "read_state", "remove_leftovers", "write_state", "write_weights"]
 
 LAST, BEST = "last.pt", "best.pt"
 FOLDER = "checkpoints"
@@ -63,6 +63,14 @@ def read_state(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
             "resume with the same, or start in another --output"
         )
     return state
+
+
+def remove_leftovers(folder: Path) -> None:
+    """What was being written in ``folder`` when a training was killed, each as large as a checkpoint. Raises
+    OutputError."""
+    with output_errors(folder):
+        for part in folder.rglob(".*.part.*"):
+            part.unlink(missing_ok=True)
 
 
 def write_weights(folder: Path, network: DepthNetwork) -> Path:
