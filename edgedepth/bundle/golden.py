@@ -23,6 +23,7 @@ class Golden:
         inputs: N x the network's input tensor (batch included), of the network's own dtype.
         outputs: float32, N x the network's output tensor, in units: (raw - zero_point) * metres_per_unit of the spec,
             before reciprocal and focal rule. So one reference serves FP32, FP16 and INT8 alike.
+        person: float32, N x the second output, probabilities; None where the network has none.
 
     Raises:
         InputError: the two do not hold the same number of frames, or there is none.
@@ -30,6 +31,7 @@ class Golden:
 
     inputs: NDArray[Any]
     outputs: NDArray[np.float32]
+    person: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.ndim < 2 or self.outputs.ndim < 2 or not 0 < len(self.inputs) == len(self.outputs):
@@ -38,6 +40,10 @@ class Golden:
                 f"{self.inputs.shape} and outputs {self.outputs.shape}"
             )
         object.__setattr__(self, "outputs", np.asarray(self.outputs, dtype=np.float32))
+        if self.person is not None:
+            if len(self.person) != len(self.inputs):
+                raise InputError(f"golden data of {len(self.inputs)} frames tells people in {len(self.person)}")
+            object.__setattr__(self, "person", np.asarray(self.person, dtype=np.float32))
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -51,7 +57,7 @@ def read_golden(path: Path) -> Golden:
     """
     try:
         with np.load(path, allow_pickle=False) as data:
-            return Golden(data["inputs"], data["outputs"])
+            return Golden(data["inputs"], data["outputs"], data.get("person"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, InputError) as error:
         raise BundleError(
             f"{path} is not golden data (expected arrays inputs and outputs): {error}; write the bundle again"
@@ -60,4 +66,7 @@ def read_golden(path: Path) -> Golden:
 
 def write_golden(path: Path, golden: Golden) -> None:
     """Write ``golden.npz``. The file is complete only when this returns; bundles are renamed into place as a whole."""
-    np.savez_compressed(path, inputs=golden.inputs, outputs=golden.outputs)
+    if golden.person is None:
+        np.savez_compressed(path, inputs=golden.inputs, outputs=golden.outputs)
+    else:
+        np.savez_compressed(path, inputs=golden.inputs, outputs=golden.outputs, person=golden.person)

@@ -47,6 +47,8 @@ class PrecisionRow(_Section):
     """Largest minus smallest of those."""
     nan_inf: int = Field(ge=0)
     """Pixels that are a number in FP32 and none here, and the reverse."""
+    person_error: Finite | None = None
+    """Mean |p - p_fp32| of the probability of a person over the worst tile of any frame, for networks that give it."""
     size_mb: Finite
     latency_ms_p50: Finite
     latency_ms_p95: Finite

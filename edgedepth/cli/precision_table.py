@@ -19,7 +19,9 @@ def report_lines(report: PrecisionReport) -> Iterator[RenderableType]:
     """The table and what stands under it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("precision")
-    for name in ("AbsRel", "delta1", "RMSE", "off FP32", "worst", "scale", "spread", "NaN", "size", "p50", "p95"):
+    tells_people = any(row.person_error is not None for row in report.rows)
+    columns = ["AbsRel", "delta1", "RMSE", "off FP32", "worst", "scale", "spread", "NaN", "size", "p50", "p95"]
+    for name in columns + ["person off"] * tells_people:
         table.add_column(name, justify="right")
     for row in report.rows:
         table.add_row(
@@ -35,6 +37,7 @@ def report_lines(report: PrecisionReport) -> Iterator[RenderableType]:
             f"{row.size_mb:.2f} MB",
             f"{row.latency_ms_p50:.2f} ms",
             f"{row.latency_ms_p95:.2f} ms",
+            *([_number(row.person_error, ".4f")] if tells_people else ()),
         )
     yield table
     frames = report.frame_set

@@ -17,7 +17,7 @@ from edgedepth.depth.gate import NEGLIGIBLE
 from edgedepth.errors import CalibrationSetError, InputError
 from edgedepth.evaluation.frames import scored_range_m
 from edgedepth.evaluation.metrics import DepthScores, depth_scores, mean_scores
-from edgedepth.types import DepthKind, Frame
+from edgedepth.types import DepthKind, DepthMap, Frame
 
 __all__ = ["Accuracy", "Int8Budget", "Judge"]
 
@@ -66,6 +66,8 @@ class Accuracy:
         deviation: AbsRel against the FP32 network's own depth; infinite where INT8 gives none.
         agreement: delta1 against it.
         coverage: share of the pixels with a depth in FP32 that have one here.
+        mask_iou: overlap (intersection over union) of the mask of people with FP32's own, pooled over the frames;
+            None for networks that do not tell people, and where neither sees any. Reported; the budget is of depth.
     """
 
     abs_rel: float | None
@@ -73,6 +75,7 @@ class Accuracy:
     deviation: float
     agreement: float
     coverage: float
+    mask_iou: float | None = None
 
 
 class Judge:
@@ -87,7 +90,7 @@ class Judge:
         truths = [frame.depth_m for frame in frames if frame.depth_m is not None]
         self._truths = truths if metric and len(truths) == len(frames) else []
         self._spec, self._frames, self._budget = spec, tuple(frames), budget
-        self._reference = self._depths(fp32_path)
+        self._reference = self._maps(fp32_path)
         self.fp32 = self._scores(self._reference)
         if not math.isfinite(self.fp32.deviation + (self.fp32.abs_rel or 0.0)):
             low, high = scored_range_m(spec.output)
@@ -98,7 +101,7 @@ class Judge:
 
     def accuracy(self, onnx_path: Path) -> Accuracy:
         """Of a network with the same inputs and outputs."""
-        return self._scores(self._depths(onnx_path))
+        return self._scores(self._maps(onnx_path))
 
     def faults(self, found: Accuracy) -> tuple[str, ...]:
         """What is beyond the budget, in words."""
@@ -129,13 +132,14 @@ class Judge:
             f"changes delta1 by {points:+.2f} points (allowed {100 * budget.delta1:.2f})",
         )
 
-    def _depths(self, onnx_path: Path) -> list[NDArray[np.float32]]:
+    def _maps(self, onnx_path: Path) -> list[DepthMap]:
         backend = open_backend(onnx_path, BackendOptions(), name="onnxruntime")
         with DepthEstimator(self._spec, backend, allow_untrained=True) as estimator:
-            return [estimator.estimate(frame).values for frame in self._frames]
+            return [estimator.estimate(frame) for frame in self._frames]
 
-    def _scores(self, depths: Sequence[NDArray[np.float32]]) -> Accuracy:
-        against_fp32 = mean_scores(map(_against, depths, self._reference))
+    def _scores(self, maps: Sequence[DepthMap]) -> Accuracy:
+        depths = [one.values for one in maps]
+        against_fp32 = mean_scores(map(_against, depths, (one.values for one in self._reference)))
         abs_rel = delta1 = None
         if self._truths:
             low, high = scored_range_m(self._spec.output)
@@ -143,7 +147,20 @@ class Judge:
                 _scored(depth, truth, low, high) for depth, truth in zip(depths, self._truths, strict=True)
             )
             abs_rel, delta1 = scores.abs_rel, scores.delta1
-        return Accuracy(abs_rel, delta1, against_fp32.abs_rel, against_fp32.delta1, against_fp32.coverage)
+        overlap = self._mask_iou(maps)
+        return Accuracy(abs_rel, delta1, against_fp32.abs_rel, against_fp32.delta1, against_fp32.coverage, overlap)
+
+    def _mask_iou(self, maps: Sequence[DepthMap]) -> float | None:
+        if self._spec.person is None:
+            return None
+        both = either = 0
+        for found, reference in zip(maps, self._reference, strict=True):
+            assert found.person is not None
+            assert reference.person is not None
+            ours, theirs = (one.person >= self._spec.person.threshold for one in (found, reference))
+            both += int(np.count_nonzero(ours & theirs))
+            either += int(np.count_nonzero(ours | theirs))
+        return both / either if either else None
 
 
 def _against(found: NDArray[np.float32], reference: NDArray[np.float32]) -> DepthScores:

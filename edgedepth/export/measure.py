@@ -69,7 +69,7 @@ def measure_precisions(
         fp32_spec = graphs["fp32"][0]
         inputs = np.stack(list(network_feeds(fp32_spec.input, frames.evaluated)))
         with _reference(loaded["fp32"], graphs["fp32"][1]) as trusted:
-            reference = Golden(inputs, answers(fp32_spec, trusted, inputs))
+            reference = answers(fp32_spec, trusted, inputs)
         if wrong := int(np.count_nonzero(~np.isfinite(reference.outputs))):
             raise ExportError(
                 f"{fp32_spec.name} itself gives NaN or infinite numbers in FP32, {wrong} over {len(inputs)} frames; "
@@ -83,7 +83,8 @@ def measure_precisions(
             gates[precision] = measure_backend(spec, reference, opened)
             size_bytes = path.stat().st_size
             rows.append(_row(spec, opened, gates[precision], frames, size_bytes, latencies[precision]))
-        golden = Golden(reference.inputs[:GOLDEN_FRAMES], reference.outputs[:GOLDEN_FRAMES])
+        people = None if reference.person is None else reference.person[:GOLDEN_FRAMES]
+        golden = Golden(reference.inputs[:GOLDEN_FRAMES], reference.outputs[:GOLDEN_FRAMES], people)
         return Measured(tuple(rows), gates, loaded["fp32"].name, golden)
 
 
@@ -137,6 +138,7 @@ def _row(
         scale_ratio=_finite(gate.scale_ratio),
         scale_spread=_finite(gate.scale_spread),
         nan_inf=gate.invalid_pixels,
+        person_error=gate.person_error,
         size_mb=round(size_bytes / 1e6, 3),
         latency_ms_p50=round(float(np.percentile(times_ms, 50)), 3),
         latency_ms_p95=round(float(np.percentile(times_ms, 95)), 3),

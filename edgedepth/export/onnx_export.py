@@ -1,4 +1,4 @@
-"""A torch network to one ONNX file: static size, one input ``image``, one output ``depth``, both float32."""
+"""A torch network to one ONNX file: static size, one input ``image``, the network's outputs by name, all float32."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def export_onnx(
     opset: int = OPSET,
     progress: Callable[[str, float | None], None] | None = None,
 ) -> None:
-    """Write ``network`` (1 x 3 x H x W to 1 x 1 x h x w) as ONNX. The network itself is not changed.
+    """Write ``network`` (1 x 3 x H x W to 1 x 1 x h x w, or several of these) as ONNX. The network is not changed.
+
+    Outputs are named as ``network.output_names`` says, else ``depth``.
 
     Args:
         height: of the image, pixels; the graph takes no other. ``width`` likewise.
@@ -70,12 +72,13 @@ def export_onnx(
             f"the network's weights take {size / 2**30:.1f} GiB and an ONNX file holds 2 GiB; export it with --fp16, "
             "or choose a smaller variant"
         )
+    names = tuple(getattr(network, "output_names", ("depth",)))
     image = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0))
     if progress:
         progress("tracing the network", None)
     try:
         with quiet(), torch.no_grad():
-            _check_answer(network(image))
+            _check_answer(network(image), names)
             if half:
                 to_half(network, fp32_modules)
             program = torch.onnx.export(
@@ -84,7 +87,7 @@ def export_onnx(
                 dynamo=True,
                 opset_version=opset,
                 input_names=["image"],
-                output_names=["depth"],
+                output_names=list(names),
                 external_data=False,
                 verbose=False,
             )
@@ -102,11 +105,15 @@ def export_onnx(
         onnx.save(model, str(part))
 
 
-def _check_answer(answer: Any) -> None:
-    shape = tuple(getattr(answer, "shape", ()))
-    if len(shape) != 4 or shape[:2] != (1, 1):
-        found = shape or type(answer).__name__
-        raise ExportError(f"a depth network gives a 1 x 1 x h x w tensor, found {found}; wrap it so that it does")
+def _check_answer(answer: Any, names: tuple[str, ...]) -> None:
+    given = answer if isinstance(answer, tuple) and len(names) > 1 else (answer,)
+    if len(given) != len(names):
+        raise ExportError(f"the network names the outputs {', '.join(names)} and gives {len(given)}; name each")
+    for one in given:
+        shape = tuple(getattr(one, "shape", ()))
+        if len(shape) != 4 or shape[:2] != (1, 1):
+            found = shape or type(one).__name__
+            raise ExportError(f"a depth network gives a 1 x 1 x h x w tensor, found {found}; wrap it so that it does")
 
 
 @contextmanager

@@ -18,14 +18,17 @@ from edgedepth.errors import ExportError, ParityError
 __all__ = ["Difference", "Parity", "check_parity", "compare_arrays"]
 
 Kind = Literal["max", "mean"]
-Answers = Callable[[NDArray[Any]], NDArray[Any]]
+MOST_OUTPUTS = 2
+Answers = Callable[[NDArray[Any]], "NDArray[Any] | tuple[NDArray[Any], ...]"]
+"""One input tensor to the outputs in the graph's order; an array where there is one."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """How far ``found`` is from ``expected``, over one frame.
 
-    Relative differences are those of ``relative_differences``, as the gate's.
+    Relative differences are those of ``relative_differences``, as the gate's; of probabilities, whose whole scale is
+    1, the plain ones.
 
     Attributes:
         name: of the output.
@@ -55,7 +58,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Parity:
-    """Every frame's difference. ``worst``: the frame with the largest figure of the kind that was checked."""
+    """Every frame's difference, of its output that differs most. ``worst``: the frame with the largest figure of the
+    kind that was checked."""
 
     frames: tuple[Difference, ...]
     kind: Kind
@@ -75,7 +79,7 @@ class Parity:
         return max(frame.mean_relative for frame in self.frames)
 
 
-def compare_arrays(name: str, expected: ArrayLike, found: ArrayLike) -> Difference:
+def compare_arrays(name: str, expected: ArrayLike, found: ArrayLike, *, is_probability: bool = False) -> Difference:
     """Compare one output. See Difference for the measure.
 
     Raises:
@@ -88,7 +92,9 @@ def compare_arrays(name: str, expected: ArrayLike, found: ArrayLike) -> Differen
     both = known & good
     # Where both are none, equal NaNs and equal infinities are agreement.
     lost, gained = int(np.count_nonzero(known & ~good)), int(np.count_nonzero(good & ~known))
-    relative = np.nan_to_num(relative_differences(want, have), nan=0.0, posinf=np.inf)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(have - want) if is_probability else relative_differences(want, have)
+    relative = np.nan_to_num(apart, nan=0.0, posinf=np.inf)
     mean = float(relative[both].mean()) if both.any() else float("nan")
     relative[known != good] = np.inf
     index = np.unravel_index(int(np.argmax(relative)), want.shape)
@@ -102,13 +108,19 @@ def _answers(reference: Answers | Path) -> Iterator[Answers]:
         yield reference
         return
     with open_backend(reference) as backend:
-        if len(backend.inputs) != 1 or len(backend.outputs) != 1:
+        if len(backend.inputs) != 1 or len(backend.outputs) > MOST_OUTPUTS:
             raise ExportError(
-                f"{reference.name} has {len(backend.inputs)} inputs and {len(backend.outputs)} outputs; "
-                "a depth network has one of each"
+                f"{reference.name} has {len(backend.inputs)} inputs and {len(backend.outputs)} outputs; a depth "
+                "network has one input, and one output or a second for people"
             )
-        image, depth = backend.inputs[0].name, backend.outputs[0].name
-        yield lambda feed: backend.run({image: feed})[depth]
+        image = backend.inputs[0].name
+        names = [output.name for output in backend.outputs]
+
+        def answer(feed: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+            given = backend.run({image: feed})
+            return tuple(given[name].copy() for name in names)
+
+        yield answer
 
 
 def check_parity(
@@ -119,8 +131,9 @@ def check_parity(
     tolerance: float,
     kind: Kind = "max",
     backend: str | None = None,
+    person: str | None = None,
 ) -> Parity:
-    """Run the graph and the reference on every feed and refuse the graph when any frame is beyond ``tolerance``.
+    """Run the graph and the reference on every feed and refuse the graph when any output is beyond ``tolerance``.
 
     Args:
         reference: gives the right answer to one input tensor, such as the torch network; or the graph that does.
@@ -128,6 +141,7 @@ def check_parity(
         tolerance: largest relative difference, a fraction. ``kind``: of the worst pixel (``max``) or of the frame's
             mean (``mean``).
         backend: what runs the graph (``open_backend`` name).
+        person: name of the output that is a probability.
 
     Raises:
         ParityError: says which output and frame, where, what was expected and found, and by how much.
@@ -137,10 +151,22 @@ def check_parity(
     if not len(feeds):
         raise ExportError("nothing to compare the graph on; give at least one input tensor")
     with _answers(reference) as answer, open_backend(onnx_path, BackendOptions(), name=backend) as opened:
-        image, depth = opened.inputs[0].name, opened.outputs[0].name
-        frames = tuple(compare_arrays(depth, answer(feed), opened.run({image: feed})[depth]) for feed in feeds)
+        image, names = opened.inputs[0].name, [output.name for output in opened.outputs]
+        frames = []
+        for feed in feeds:
+            wanted, found = answer(feed), opened.run({image: feed})
+            each = wanted if isinstance(wanted, tuple) else (wanted,)
+            if len(each) != len(names):
+                raise ParityError(
+                    f"{onnx_path.name} gives {', '.join(names)} and the network {len(each)} outputs; it is of another"
+                )
+            outputs = [
+                compare_arrays(name, want, found[name], is_probability=name == person)
+                for name, want in zip(names, each, strict=True)
+            ]
+            frames.append(max(outputs, key=lambda one: one.of(kind)))
         runner = opened.name
-    parity = Parity(frames, kind, tolerance)
+    parity = Parity(tuple(frames), kind, tolerance)
     worst = frames[parity.worst]
     if not worst.of(kind) <= tolerance:
         raise ParityError(_complaint(worst, parity, onnx_path.name, runner))

@@ -90,6 +90,7 @@ class NetworkSource(ExportSource):
             name=recipe.name,
             input=recipe.input.model_copy(update={"name": "image"}),
             output=recipe.output.model_copy(update={"name": "depth"}),
+            person=recipe.person,
             opset=OPSET,
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             provenance=provenance,
@@ -100,7 +101,7 @@ class NetworkSource(ExportSource):
         """See ExportSource."""
         export_onnx(self.network, self.spec.input.height, self.spec.input.width, path)
         simplify(path)
-        check_parity(self._answer, path, feeds, tolerance=self.notes.onnx_tolerance)
+        check_parity(self._answer, path, feeds, tolerance=self.notes.onnx_tolerance, person=_person(self.spec))
 
     def write_fp16(
         self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
@@ -111,15 +112,15 @@ class NetworkSource(ExportSource):
         else:
             size = self.spec.input.height, self.spec.input.width
             result = export_fp16(self.network, *size, path, feeds=feeds, fp32_onnx=fp32, keep_fp32=keep_fp32)
-        check_parity(fp32, path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
+        check_parity(fp32, path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean", person=_person(self.spec))
         return result
 
-    def _answer(self, feed: Array) -> Array:
+    def _answer(self, feed: Array) -> tuple[Array, ...]:
         import torch
 
         with torch.inference_mode():
-            answer: Array = self.network(torch.from_numpy(np.ascontiguousarray(feed))).numpy()
-        return answer
+            given = self.network(torch.from_numpy(np.ascontiguousarray(feed)))
+        return tuple(one.numpy() for one in (given if isinstance(given, tuple) else (given,)))
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class GraphSource(ExportSource):
         image = self.spec.input
         shape = (3, image.height, image.width) if image.layout == "NCHW" else (image.height, image.width, 3)
         simplify(path, folder=self.onnx_path.parent, input_shape=(1, *shape))
-        check_parity(self.onnx_path, path, feeds, tolerance=self.notes.onnx_tolerance)
+        check_parity(self.onnx_path, path, feeds, tolerance=self.notes.onnx_tolerance, person=_person(self.spec))
 
     def write_fp16(
         self, fp32: Path, path: Path, feeds: Sequence[Array], *, method: Fp16Method, keep_fp32: Collection[str]
@@ -170,5 +171,9 @@ class GraphSource(ExportSource):
         result = convert_fp16(
             fp32, path, feeds=feeds, method="autocast" if method == "autocast" else "graph", keep_fp32=keep_fp32
         )
-        check_parity(fp32, path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean")
+        check_parity(fp32, path, feeds, tolerance=self.notes.fp16_tolerance, kind="mean", person=_person(self.spec))
         return result
+
+
+def _person(spec: ModelSpec) -> str | None:
+    return None if spec.person is None else spec.person.name

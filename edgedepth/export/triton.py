@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from edgedepth.backends import TensorSpec, open_backend
 from edgedepth.bundle import InputSpec, Model, ModelSpec, check_spec
+from edgedepth.bundle.spec import PersonSpec
 from edgedepth.bundle.store import LICENSE_FILE, copy_network, file_sha256
 from edgedepth.errors import ExportError, InputError
 from edgedepth.export.pbtxt import Name, pbtxt
@@ -85,7 +86,7 @@ def write_triton_repository(
     name = spec.name if name is None else name
     plan = _check(spec, platform, kind, instances, engine, name, allow_untrained)
     with open_backend(model.onnx_path, name="onnxruntime:cpu") as backend:
-        image, depth, _ = check_spec(spec, backend.inputs, backend.outputs)
+        image, depth, person = check_spec(spec, backend.inputs, backend.outputs)
     folder = Path(root) / name
     with atomic_folder(folder) as work:
         version = work / "1"
@@ -100,14 +101,14 @@ def write_triton_repository(
             "name": name,
             "platform": _PLATFORMS[platform][0],
             "backend": platform,
-            **_tensors(spec.input, image, depth),
+            **_tensors(spec.input, image, [depth] if person is None else [depth, person]),
             "instance_group": [{"count": instances, "kind": Name(_KINDS[kind])}],
             "version_policy": {"latest": {"num_versions": 1}},
             **(_TENSORRT_ACCELERATOR if platform == "onnxruntime" and kind == "gpu" else {}),
             "parameters": [{"key": k, "value": {"string_value": v}} for k, v in _parameters(spec, plan).items()],
         }
         (work / "config.pbtxt").write_text(pbtxt(config), encoding="utf-8")
-        (work / "README.md").write_text(_readme(spec, image, depth, name, plan is not None), encoding="utf-8")
+        (work / "README.md").write_text(_readme(spec, image, depth, name, is_engine=plan is not None), encoding="utf-8")
     return folder
 
 
@@ -152,7 +153,7 @@ def _check(
     return Path(engine)
 
 
-def _tensors(spec: InputSpec, image: TensorSpec, depth: TensorSpec) -> dict[str, Any]:
+def _tensors(spec: InputSpec, image: TensorSpec, outputs: list[TensorSpec]) -> dict[str, Any]:
     """What goes in and out, and the request that the server makes itself when it starts: it builds the engine then,
     not while the first client waits."""
     size = (spec.height, spec.width)
@@ -166,7 +167,7 @@ def _tensors(spec: InputSpec, image: TensorSpec, depth: TensorSpec) -> dict[str,
             "data_type": data_type,
             "dims": _dims(image) if spec.resize == "keep_aspect_multiple" else whole,
         }],
-        "output": [{"name": depth.name, "data_type": _data_type(depth), "dims": _dims(depth)}],
+        "output": [{"name": one.name, "data_type": _data_type(one), "dims": _dims(one)} for one in outputs],
         "model_warmup": [{
             "name": "zeros",
             "batch_size": 1,
@@ -196,6 +197,8 @@ def _parameters(spec: ModelSpec, plan: Path | None) -> dict[str, str]:
         "edgedepth.license": license_.name,
         "edgedepth.commercial_use": _COMMERCIAL_USE[license_.commercial_use],
     }
+    if spec.person is not None:
+        parameters["edgedepth.person"] = _person(spec.person)
     if plan is not None:
         parameters["edgedepth.engine_sha256"] = file_sha256(plan)
     return parameters
@@ -221,7 +224,11 @@ def _meaning(spec: ModelSpec) -> str:
     return text
 
 
-def _readme(spec: ModelSpec, image: TensorSpec, depth: TensorSpec, name: str, is_engine: bool) -> str:
+def _person(person: PersonSpec) -> str:
+    return f"the probability that a pixel of the depth shows a person; from {person.threshold:g} on it does"
+
+
+def _readme(spec: ModelSpec, image: TensorSpec, depth: TensorSpec, name: str, *, is_engine: bool) -> str:
     taken, license_ = spec.input, spec.provenance.license
     commercial = _COMMERCIAL_USE[license_.commercial_use]
     formula = "pixels as they are" if taken.dtype == "uint8" else (
@@ -235,6 +242,7 @@ def _readme(spec: ModelSpec, image: TensorSpec, depth: TensorSpec, name: str, is
         f"- Input `{image.name}`: {taken.dtype}, {taken.layout}, {taken.color}, {taken.width}x{taken.height}, "
         f"fitted by {taken.resize}; {formula}.",
         f"- Output `{depth.name}` (q): {_meaning(spec)}.",
+        *([f"- Output `{spec.person.name}`: {_person(spec.person)}."] if spec.person else []),
         f"- Licence of the weights: {license_.name}; commercial use allowed: {commercial}.",
         f"- The whole contract, as JSON: parameter `{SPEC_PARAMETER}` of `GET /v2/models/{name}/config`.",
     ]
