@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.distributed import get_world_size
-from torch.distributed.nn.functional import all_reduce
+from torch.distributed import all_reduce, get_world_size
 
 from edgedepth.extras import require
 from edgedepth.models.base import DepthNetwork
 
 __all__ = ["join_batch_norm"]
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes. What each makes of it adds to the gradient of all."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        total = own.clone()
+        all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        all_reduce(total)
+        return total
 
 
 class _JointBatchNorm2d(nn.BatchNorm2d):
@@ -24,7 +41,7 @@ class _JointBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         processes = get_world_size()
         own = torch.cat([x.mean((0, 2, 3)), (x * x).mean((0, 2, 3))])
-        total: Tensor = all_reduce(own) / processes  # type: ignore[no-untyped-call]
+        total: Tensor = _Sum.apply(own) / processes
         mean, square = total.chunk(2)
         variance = (square - mean**2).clamp_min(0)
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:

@@ -72,6 +72,7 @@ def test_two_processes_are_one_with_the_whole_batch(network: str, tmp_path: Path
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = spawn(*launcher, SCRIPT, tmp_path / "two", network)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "Warning" not in done.stderr
     run(tmp_path / "one", network)
     one, two = states(tmp_path / "one"), states(tmp_path / "two")
     assert one.keys() == two.keys()
@@ -108,9 +109,12 @@ def test_a_finished_training_resumes_to_itself(tmp_path: Path) -> None:
     recipe, setup = recipe_of(stage={"epochs": 1}), tiny_setup()
     first = train(recipe, setup, {"rooms": rooms(4)}, tmp_path / "o", TrainOptions(device="cpu"))
     weights = first.weights.read_bytes()
+    leftover = tmp_path / "o" / "checkpoints" / ".last.0a1b2c3d.part.pt"
+    leftover.write_bytes(b"half a checkpoint, as a kill leaves it")
     again = train(recipe, setup, {"rooms": rooms(4)}, tmp_path / "o", TrainOptions(device="cpu", resume=True))
     assert again.best == first.best
     assert again.weights.read_bytes() == weights
+    assert sorted(path.name for path in leftover.parent.iterdir()) == ["best.pt", "last.pt"]
 
 
 def test_the_recipe_of_these_tests_has_two_stages_of_six_steps() -> None:
