@@ -78,12 +78,13 @@ def evaluate(
     checkpoint: Annotated[
         str | None, typer.Option("--checkpoint", "-c", help="Trained weights, with --recipe.")
     ] = None,
+    size: Annotated[str | None, typer.Option("--size", help="Input size HxW of --recipe, instead of its own.")] = None,
     align: Annotated[str | None, typer.Option("--align", "-a", help=_ALIGN_HELP)] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many samples.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="A sample that cannot be read or scored ends it, instead of being skipped.")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
     html: Annotated[Path | None, typer.Option("--html", help="Write a report with plots and the worst frames.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json-file", help="Write the JSON to this file.")] = None,
     rerun: Annotated[
@@ -121,7 +122,7 @@ def evaluate(
     outputs = Outputs(html, json_file, rerun)
     outputs.check(data)
     candidates = _candidates(
-        models or [], spec or [], backend or [None], recipe, checkpoint,
+        models or [], spec or [], backend or [None], recipe, checkpoint, size,
         options=BackendOptions(threads=threads), allow_untrained=allow_untrained,
     )  # fmt: skip
     dataset = _open_data(data, kind, split, option or [], rules)
@@ -172,6 +173,8 @@ class Outputs:
         )
         for path in (self.html, self.json_file, self.rerun):
             if path is not None:
+                if path.is_file() and path.resolve().is_relative_to(data.resolve()):
+                    raise InputError(f"{path} would overwrite a file of --data {data}; give a name outside of it")
                 PartFile(path).discard()
         if self.html is not None:
             require("matplotlib", "train")
@@ -210,17 +213,23 @@ def _candidates(
     backends: Sequence[str | None],
     recipe: str | None,
     checkpoint: str | None,
+    size: str | None,
     *,
     options: BackendOptions,
     allow_untrained: bool,
 ) -> list[Candidate]:
     bare = [model for model in models if model.suffix == ".onnx"]
+    if specs and models and not bare:
+        raise InputError("--spec is of a bare .onnx file; a bundle has its own, leave it out")
     if specs and len(specs) not in (1, len(bare)):
         raise InputError(
             f"--spec is given once for all .onnx files or once each: {len(bare)} files, {len(specs)} specs"
         )
     if (recipe is None) != (checkpoint is None) and not (recipe is not None and allow_untrained):
         raise InputError("a checkpoint is evaluated with its recipe: give --recipe NAME and --checkpoint FILE")
+    if size is not None and recipe is None:
+        raise InputError("--size is of --recipe; a bundle and an .onnx file have their size in them")
+    size_hw = None if size is None else opt.parse_size(size)
     spec_of = dict(zip(bare, specs if len(specs) == len(bare) else [*specs] * len(bare), strict=True)) if specs else {}
     found = []
     for model in models:
@@ -234,7 +243,10 @@ def _candidates(
     if recipe is not None:
         from edgedepth.export.estimator import open_checkpoint
 
-        found.append(Candidate(functools.partial(open_checkpoint, recipe, checkpoint, allow_untrained=allow_untrained)))
+        opener = functools.partial(
+            open_checkpoint, recipe, checkpoint, size_hw=size_hw, allow_untrained=allow_untrained
+        )  # fmt: skip
+        found.append(Candidate(opener))
     if not found:
         if specs or any(backends):
             raise InputError("--spec and --backend can only be given with a model; name a bundle or an .onnx file")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -150,19 +149,12 @@ def _source(
         raise InputError("--spec is for an .onnx file; a recipe has its own contract")
     recipe = load_recipe(model or DEFAULT_RECIPE)
     if size is not None:
-        recipe = recipe.at_size(*_size(size))
+        recipe = recipe.at_size(*opt.parse_size(size))
     return (
         recipe.name,
         recipe.precision.default,
         lambda: NetworkSource.of_recipe(recipe, checkpoint, random_init=random_init),
     )
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
-    if match is None:
-        raise InputError(f"--size is HEIGHTxWIDTH in pixels, such as 224x320, found {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def _say(source: ExportSource, precision: Precision) -> None:

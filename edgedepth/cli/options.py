@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,14 @@ def parse_scale(text: str | None) -> MetricScale | None:
     if len(numbers) not in (1, 2):
         raise InputError(f"--scale is S or S,SHIFT, two numbers at most, found {text!r}")
     return MetricScale(*numbers)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``HEIGHTxWIDTH`` -> height, width in pixels. Raises InputError."""
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
+    if match is None:
+        raise InputError(f"--size is HEIGHTxWIDTH in pixels, such as 224x320, found {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def parse_boxes(text: str) -> list[tuple[float, float, float, float]]:

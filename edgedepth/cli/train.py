@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,10 +123,7 @@ def train(
 
 def _changed(recipe: TrainingRecipe, size: str | None, seed: int | None, **changes: Any) -> TrainingRecipe:
     if size is not None:
-        match = re.fullmatch(r"(\d+)[xX](\d+)", size.strip())
-        if match is None:
-            raise InputError(f"--size is HEIGHTxWIDTH in pixels, such as 224x320, found {size!r}")
-        changes |= {"height": int(match[1]), "width": int(match[2])}
+        changes["height"], changes["width"] = opt.parse_size(size)
     changed = recipe.with_stages(**changes)
     return changed if seed is None else changed.model_copy(update={"seed": seed})
 

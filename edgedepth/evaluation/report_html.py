@@ -92,7 +92,7 @@ def _facts(reports: Sequence[EvaluationReport]) -> str:
         f"prediction {'clipped to the range' if rules.clips else 'not clipped'}",
         "alignment": ", ".join(dict.fromkeys(one.alignment for one in reports)),
         "data": f"{report.dataset} ({report.dataset_kind})",
-        "frames": ", ".join(f"{len(one.frames)} scored, {len(one.skipped)} skipped" for one in reports),
+        "frames": ", ".join(dict.fromkeys(f"{len(one.frames)} scored, {len(one.skipped)} skipped" for one in reports)),
         "intervals": f"95 %, percentile bootstrap over {report.resampled}",
         "made": f"{report.date} on {report.host}; "
         + ", ".join(f"{name} {version}" for name, version in report.versions.items()),

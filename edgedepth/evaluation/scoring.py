@@ -59,6 +59,8 @@ def check_request(estimator: FrameEstimator, protocol: Protocol, alignment: Alig
     """Raises InputError or NotMetricError when this depth cannot be scored so; said before the first frame."""
     if protocol.truth == "depth":
         check_alignment(estimator.kind, alignment)
+    elif alignment != "none":
+        raise InputError(f"ordinal pairs are scored without an alignment, found {alignment}; leave out --align")
 
 
 def score_range(

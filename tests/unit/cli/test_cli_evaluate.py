@@ -107,6 +107,27 @@ def test_a_checkpoint_with_its_recipe(edgedepth: Call, tmp_path: Path) -> None:
     assert "none.pth" in ended.err
 
 
+def test_a_checkpoint_of_another_size_has_the_numbers_of_its_export(edgedepth: Call, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from edgedepth.export.recipe import load_recipe
+    from edgedepth.models.checkpoint import load_network
+
+    model = load_recipe("resunet").model
+    weights, bundle, manifest = tmp_path / "w.safetensors", tmp_path / "bundle", write_rooms(tmp_path, 2)
+    save_file(load_network(model.family, model.config, None)[0].state_dict(), weights)
+    ended = edgedepth("export", "resunet", "--fp32", "--size", "32x48", "-c", weights, "-o", bundle, "-q")
+    assert ended.code == 0, ended.err
+    own = ["--recipe", "resunet", "-c", weights]
+    exported, there, elsewhere = (
+        json.loads(edgedepth("evaluate", *what, "-d", manifest, "--json", "-q").out)["mean"]
+        for what in ([bundle], [*own, "--size", "32x48"], own)
+    )
+    assert there == pytest.approx(exported, abs=1e-3)
+    assert elsewhere["absrel"] != pytest.approx(exported["absrel"], abs=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of its own defaults' names
 def test_over_ray(edgedepth: Call, tmp_path: Path) -> None:
@@ -135,6 +156,12 @@ def test_other_kinds_of_data_and_protocols(edgedepth: Call, tmp_path: Path) -> N
     assert ended.code == 0, ended.err
     mean = json.loads(ended.out)["mean"]
     assert mean["whdr"] == pytest.approx(1 - mean["ordinal_accuracy"])
+    shown = edgedepth("evaluate", net(tmp_path, "o", "ordinal"), "-p", "diw", "-d", tmp_path / "diw").out
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith("DIW_test/0000")]
+    assert row[1] in ("0.0000", "1.0000"), "right or wrong"
+    ended = edgedepth("evaluate", net(tmp_path, "o", "ordinal"), "-p", "diw", "-d", tmp_path / "diw", "-a", "median")
+    assert ended.code == 2
+    assert "ordinal pairs are scored without an alignment" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -148,8 +175,15 @@ def test_other_kinds_of_data_and_protocols(edgedepth: Call, tmp_path: Path) -> N
         (["MODEL", "-d", "nowhere"], "no data set at nowhere"),
         (["none.onnx", "-d", "DATA"], "no model at none.onnx"),
         (["MODEL", "-d", "DATA", "--checkpoint", "w.pth"], "give --recipe NAME and --checkpoint FILE"),
+        (
+            ["MODEL", "-d", "DATA", "--size", "32x48"],
+            "--size is of --recipe; a bundle and an .onnx file have their size",
+        ),
+        (["--recipe", "fastdepth", "-c", "w.pth", "-d", "DATA", "--size", "32"], "--size is HEIGHTxWIDTH in pixels"),
         (["--backend", "openvino", "-d", "DATA"], "--spec and --backend can only be given with a model"),
         (["MODEL", "-d", "DATA", "--html", "DATA"], "would overwrite --data"),
+        (["MODEL", "-d", "DATA", "--seed", "-1"], "'--seed': Input should be greater than or equal to 0"),
+        (["MODEL", "-d", "FOLDER", "--html", "DATA"], "would overwrite a file of --data"),
         (["MODEL", "-d", "DATA", "--json-file", "no/folder/x.json"], "folder does not exist"),
         (["RELATIVE", "-d", "DATA"], r"disparity map cannot be compared with metres .* use scale-shift-disparity"),
         (["MODEL", "-d", "BROKEN", "--strict"], r"0_depth\.png"),
@@ -160,6 +194,7 @@ def test_one_line_says_what_is_wrong(edgedepth: Call, tmp_path: Path, arguments:
 
     names = {"MODEL": str(net(tmp_path)), "RELATIVE": str(net(tmp_path, "r", "disparity"))}
     names["DATA"] = str(write_rooms(tmp_path, 2))
+    names["FOLDER"] = str(tmp_path)
     (tmp_path / "broken").mkdir()
     names["BROKEN"] = str(write_rooms(tmp_path / "broken", 2))
     (tmp_path / "broken" / "0_depth.png").write_bytes(b"broken")
