@@ -92,6 +92,8 @@ def _rows(model: Model, facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     focal = f" * f_px / {output.focal.canonical_f_px:g}" if output.focal else ""
     zero = f" - {output.zero_point:g}" if output.zero_point else ""
     yield "depth", f"{output.kind.value}, (value{zero}) * {output.metres_per_unit:g}{focal}"
+    if spec.person:
+        yield "person", f"{spec.person.name}: probability of a person, who is one from {spec.person.threshold:g} on"
     if output.valid_range_m:
         yield "valid", f"{output.valid_range_m[0]:g} .. {output.valid_range_m[1]:g}"
     licence = spec.provenance.license

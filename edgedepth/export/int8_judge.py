@@ -157,7 +157,8 @@ class Judge:
         for found, reference in zip(maps, self._reference, strict=True):
             assert found.person is not None
             assert reference.person is not None
-            ours, theirs = (one.person >= self._spec.person.threshold for one in (found, reference))
+            ours = found.person >= self._spec.person.threshold
+            theirs = reference.person >= self._spec.person.threshold
             both += int(np.count_nonzero(ours & theirs))
             either += int(np.count_nonzero(ours | theirs))
         return both / either if either else None

@@ -146,6 +146,20 @@ def test_inspect_proves_the_backend_on_golden_data(edgedepth: Cli, tmp_path: Pat
     assert "scale off by -4.76%" in refused.err  # 1 / 1.05
 
 
+def test_inspect_says_what_the_second_output_is(edgedepth: Cli, tmp_path: Path) -> None:
+    network = write_network(tmp_path / "two.onnx", size_wh=(8, 8), person=(1, 0, 0))
+    (tmp_path / "two.toml").write_text(
+        'name = "two"\n[input]\nheight = 8\nwidth = 8\n[output]\nname = "depth"\nkind = "metric"\n'
+        '[person]\nname = "person"\nthreshold = 0.7\n'
+    )
+    told = " ".join(edgedepth("inspect", network).out.split())
+    assert "output person: float32 1 x 1 x 8 x 8" in told
+    assert "person person: probability of a person, who is one from 0.7 on" in told
+    (tmp_path / "two.toml").write_text((tmp_path / "two.toml").read_text().replace('"person"', '"people"'))
+    refused = edgedepth("inspect", network)
+    assert (refused.code, "person.name = 'people' is not in the network" in refused.err) == (2, True)
+
+
 def test_version_and_help(edgedepth: Cli) -> None:
     import edgedepth as package
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from networks import write_network
 from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
@@ -23,6 +24,7 @@ from edgedepth.export.int8_judge import Int8Budget
 from edgedepth.export.onnx_export import SCOPES_KEY
 from edgedepth.export.quantize import quantizable_nodes
 from edgedepth.export.sensitivity import Int8Result, search_int8
+from edgedepth.types import Frame
 
 SPEC = parse_spec(
     {
@@ -204,3 +206,30 @@ def test_infinity_is_beyond_every_budget(network: Path, rooms: ImageSet) -> None
     assert judge.excess(lost) == math.inf
     assert len(judge.faults(lost)) == 4
     assert judge.faults(judge.fp32) == ()
+
+
+def test_masks_are_compared_with_those_of_fp32_over_all_frames(tmp_path: Path) -> None:
+    from edgedepth.export.int8_judge import Judge
+
+    spec = parse_spec(
+        {
+            "name": "two",
+            "input": {"height": 8, "width": 8},
+            "output": {"name": "depth", "kind": "metric"},
+            "person": {"name": "person", "threshold": 0.6},
+        }
+    )
+    image = np.full((8, 8, 3), 128, np.uint8)
+    frames = []
+    for columns in (4, 2):  # people are red; green is more
+        more = image.copy()
+        more[:, :columns, 0] = 255
+        more[:, 4:6, 1] = 255
+        frames.append(Frame(more))
+    fp32 = write_network(tmp_path / "fp32.onnx", person=(1, 0, 0))
+    judge = Judge(spec, fp32, frames, Int8Budget())
+    assert judge.fp32.mask_iou == 1
+    wider = write_network(tmp_path / "wider.onnx", person=(0.5, 0.5, 0))  # half of either is 0.75
+    assert judge.accuracy(wider).mask_iou == pytest.approx((4 + 2) / (6 + 4))
+    nobody = parse_spec(spec.model_dump(exclude={"person"}))
+    assert Judge(nobody, fp32, frames, Int8Budget()).fp32.mask_iou is None

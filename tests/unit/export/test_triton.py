@@ -54,6 +54,20 @@ def write_converting_network(path: Path, elem_type: int, shape: list[Any]) -> Pa
     return path
 
 
+def test_a_second_output_is_served_with_its_meaning(tmp_path: Path) -> None:
+    network = write_network(tmp_path / "made" / "net.onnx", person=(1, 0, 0))
+    spec = tiny_spec(output={"name": "depth", "kind": "metric"}, person={"name": "person", "threshold": 0.6})
+    folder = write_triton_repository(write_bundle(tmp_path / "bundle", spec, network), tmp_path / "models")
+    config = parse(folder)
+    assert [(one.name, one.data_type, list(one.dims)) for one in config.output] == [
+        ("depth", triton.TYPE_FP32, [1, 1, 8, 8]),
+        ("person", triton.TYPE_FP32, [1, 1, 8, 8]),
+    ]
+    said = "the probability that a pixel of the depth shows a person; from 0.6 on it does"
+    assert config.parameters["edgedepth.person"].string_value == said
+    assert f"- Output `person`: {said}." in (folder / "README.md").read_text(encoding="utf-8")
+
+
 def test_every_field_is_what_triton_reads(bundle: Model, tmp_path: Path) -> None:
     folder = write_triton_repository(bundle, tmp_path / "models", instances=2)
     assert folder == tmp_path / "models" / "tiny"
