@@ -93,6 +93,7 @@ def export(
     if triton is not None and precision is None and model is not None and Path(model).is_dir():
         _write_triton(load_model(model), triton, allow_untrained=random_init, as_json=as_json)
         return
+    name, made, load = _source(model, spec, size, checkpoint, random_init=random_init)
     require("onnx", "export")
     from edgedepth.export.exporter import ExportOptions, check_request, export_bundle
 
@@ -104,7 +105,6 @@ def export(
         keep_fp32=tuple(keep_fp32 or ()),
         keep=keep,
     )
-    name, made, load = _source(model, spec, size, checkpoint, random_init=random_init)
     made = precision or made
     root = output or Path(f"{name}-{made}")
     # Before the network is loaded and anything is measured, which takes a while.
