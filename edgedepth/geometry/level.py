@@ -20,6 +20,9 @@ FALLING = 0.08
 WIDTH = 0.07
 LOWEST_OF = 0.4
 MIN_SHARE = 0.02
+BIN = 0.125
+"""Of WIDTH: where the values are counted before they are smoothed."""
+_KERNEL = np.exp(-0.5 * (np.arange(-4.0, 4.0 + BIN, BIN)) ** 2)
 
 
 def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
@@ -51,8 +54,9 @@ def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
             "no_floor", "a floor was expected and next to nothing in view faces up; show the floor around the feet"
         )
     logs = np.log(drop[level].astype(np.float64))
-    grid = np.arange(logs.min() - WIDTH, logs.max() + WIDTH, WIDTH / 4)
-    density = np.exp(-0.5 * ((grid[:, None] - logs) / WIDTH) ** 2).sum(axis=1)
+    edges = np.arange(logs.min() - 5 * WIDTH, logs.max() + 5 * WIDTH, WIDTH * BIN)  # wider than the kernel
+    counts, _ = np.histogram(logs, edges)
+    density, grid = np.convolve(counts, _KERNEL, "same"), (edges[:-1] + edges[1:]) / 2
     peaks = np.flatnonzero((density[1:-1] >= density[:-2]) & (density[1:-1] >= density[2:])) + 1
     chosen = grid[peaks[density[peaks] >= LOWEST_OF * density.max()].max()]
     near = np.abs(logs - chosen) < 2 * WIDTH
