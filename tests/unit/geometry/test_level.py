@@ -13,6 +13,7 @@ from edgedepth.errors import IntrinsicsError, MeasurementRefused
 from edgedepth.geometry.feet import find_feet, upright_depth
 from edgedepth.geometry.level import find_level_floor
 from edgedepth.geometry.plane import FloorPlane
+from edgedepth.geometry.projection import points_from_depth
 from edgedepth.synthetic.render import Rendering, render
 from edgedepth.synthetic.scene import Box, Camera, Person, Room, Scene
 from edgedepth.types import DepthKind, DepthMap, Intrinsics
@@ -57,9 +58,14 @@ def test_the_camera_s_height_is_found_where_gravity_is_known(
 
 
 def test_a_table_that_fills_much_of_the_view_is_not_the_floor() -> None:
-    table = Box((0.0, 2.2, 0.36), (1.6, 1.2, 0.72))
-    floor = find_level_floor(map_of(view(table, height_m=1.6, pitch_deg=25)), view(pitch_deg=25).scene.camera.up)
+    seen = view(Box((-0.9, 1.9, 0.36), (1.7, 1.7, 0.72)), height_m=1.6, pitch_deg=25)
+    above_m = 1.6 - 0.72
+    floor = find_level_floor(map_of(seen), seen.scene.camera.up)
+    points = points_from_depth(seen.depth_m, VGA).reshape(-1, 3)
+    heights = 1.6 + points @ np.asarray(seen.scene.camera.up)
+    assert np.count_nonzero(np.abs(heights - 0.72) < 0.01) > 0.5 * np.count_nonzero(np.abs(heights) < 0.01), "the table"
     assert floor.offset_m == pytest.approx(1.6, rel=0.02)
+    assert floor.offset_m > 1.5 * above_m
 
 
 def test_depth_that_is_bent_by_some_percent_still_tells_it() -> None:
