@@ -250,8 +250,9 @@ class _Problem:
             pull = self.prior * np.where(np.arange(len(theta)) % 3 == 0, 0.0, theta)  # not on heights
             pull[-2:] = self.prior[-2:] * theta[-2:]
             theta = theta - np.linalg.solve(told + np.diag(self.prior), jacobian.T @ (weight * residual) + pull)
-        # Frames that scatter more than the model says tell less than it says.
-        told /= max(1.0, float(np.median(size) / 0.6745) ** 2)
+        # Frames that scatter more than the model says tell less than it says, each person's of that person.
+        excess = np.array([max(1.0, float(np.median(size[self.who == i])) / 0.6745) for i in range(count)])
+        told = (jacobian * (weight / excess[self.who] ** 2)[:, None]).T @ jacobian
         covariance = np.linalg.inv(told + np.diag(self.prior))
         shared = np.einsum("ij,j,ij->i", covariance, self.prior, covariance)
         random = np.maximum(np.diag(covariance) - shared, 0.0)

@@ -122,6 +122,16 @@ def test_one_wrong_frame_in_nine_moves_the_height_by_little() -> None:
     assert found.height_m == pytest.approx(1.7, abs=0.02)
 
 
+def test_scatter_widens_the_interval_of_whom_it_belongs_to() -> None:
+    wild = np.random.default_rng(3).normal(0, 2.0, 9)  # degrees, where 0.3 are expected
+    calm = see(STAND, 1.1, gravity=True)
+    other = see([(-0.5, 2.5)] * 24, 1.78, gravity=True, person=2)  # more of them: the median frame is calm
+    quiet = fuse_heights(calm + other, camera_height_m=1.3, scale_sigma=0.004)
+    loud = fuse_heights(see(STAND, 1.1, gravity=True, crown_deg=wild) + other, camera_height_m=1.3, scale_sigma=0.004)
+    assert loud[1].random_m > 3 * quiet[1].random_m
+    assert loud[2].sigma_m == pytest.approx(quiet[2].sigma_m, rel=0.2)
+
+
 def test_frames_of_one_moment_count_once() -> None:
     """Three seconds tell the same in 91 frames as in 7: what errs together within half a second is one value."""
     many, few = (
