@@ -16,7 +16,7 @@ from edgedepth.backends.tensorrt import backend as tensorrt_backend
 from edgedepth.backends.tensorrt.backend import TensorRTBackend
 from edgedepth.backends.tensorrt.cuda import open_cuda
 from edgedepth.backends.tensorrt.flavour import Flavour
-from edgedepth.bundle import Golden, ModelSpec, load_model, parse_spec
+from edgedepth.bundle import ModelSpec, load_model, parse_spec
 from edgedepth.bundle.spec import InputSpec
 from edgedepth.depth import DepthEstimator
 from edgedepth.depth.gate import answers, check_backend, probe_images
