@@ -6,15 +6,19 @@ import math
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgedepth.errors import CheckpointError, RecipeError
+from edgedepth.extras import require
 
-__all__ = ["BoundedHead", "UpBlock", "conv", "double_conv", "library_network", "start_at", "upsample"]
+__all__ = [
+    "BoundedHead", "UpBlock", "conv", "double_conv", "library_network", "separable", "start_at", "strided_features",
+    "upsample",
+]  # fmt: skip
 
 Upsampling = Literal["nearest", "bilinear"]
 LEAKY_SLOPE = 0.2
@@ -40,6 +44,38 @@ def library_network(encoder: str, weights: str | None) -> Iterator[None]:
             f"encoder_weights = {weights!r} of {encoder} cannot be had ({cause}); expected a name its library knows, "
             "on a connected host; or leave it out and load a checkpoint"
         ) from error
+
+
+def strided_features(family: str, encoder: str, weights: str | None) -> tuple[nn.Module, list[int]]:
+    """A timm encoder that gives its features at strides 2, 4, 8, 16 and 32, and their channels.
+
+    Raises:
+        RecipeError: no such encoder, or one without features at these strides.
+        CheckpointError: the weights cannot be had. MissingExtraError: timm is not installed.
+    """
+    timm = require("timm", "export")
+    with library_network(encoder, weights):
+        name = f"{encoder}.{weights}" if weights else encoder
+        features: Any = timm.create_model(name, features_only=True, pretrained=weights is not None)
+    info = features.feature_info
+    if info.reduction() != [2, 4, 8, 16, 32]:
+        raise RecipeError(
+            f"{family} takes an encoder with features at strides 2, 4, 8, 16 and 32; {encoder} has them at "
+            f"{info.reduction()}"
+        )
+    return features, info.channels()
+
+
+def separable(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
+    """Depthwise and 1x1 convolution, each with normalisation and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False),
+        nn.BatchNorm2d(in_channels),
+        nn.ReLU(),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(),
+    )
 
 
 def conv(in_channels: int, out_channels: int, *, norm: bool = True) -> nn.Sequential:

@@ -11,15 +11,13 @@ depth-to-space (Shi et al., arXiv 1609.05158): edges are as sharp as the input's
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from edgedepth.errors import RecipeError
 from edgedepth.models.base import DepthNetwork
-from edgedepth.models.blocks import BoundedHead, library_network, start_at, upsample
+from edgedepth.models.blocks import BoundedHead, separable, start_at, strided_features, upsample
 
 __all__ = ["EdgeDepthS", "build"]
 
@@ -46,15 +44,10 @@ def build(
         RecipeError: an argument that cannot be.
         CheckpointError: the encoder weights cannot be had.
     """
-    name = f"{encoder}.{encoder_weights}" if encoder_weights else encoder
-    with library_network(encoder, encoder_weights):
-        features: Any = timm.create_model(name, features_only=True, pretrained=encoder_weights is not None)
-    if features.feature_info.reduction() != [2, 4, 8, 16, 32] or len(widths) != 5:
-        raise RecipeError(
-            "edgedepth_s takes an encoder with features at strides 2, 4, 8, 16 and 32, and five widths; "
-            f"{encoder} has them at {features.feature_info.reduction()}, and {len(widths)} widths were given"
-        )
-    return EdgeDepthS(features, features.feature_info.channels(), tuple(widths), max_depth_m)
+    if len(widths) != 5:
+        raise RecipeError(f"edgedepth_s takes five widths, of strides 32 to 2, found {len(widths)}")
+    features, channels = strided_features("edgedepth_s", encoder, encoder_weights)
+    return EdgeDepthS(features, channels, tuple(widths), max_depth_m)
 
 
 class EdgeDepthS(DepthNetwork):
@@ -73,7 +66,7 @@ class EdgeDepthS(DepthNetwork):
         self.bottom = nn.Conv2d(deepest, widths[0], 1)
         self.whole = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(deepest, widths[0], 1))
         self.skips = nn.ModuleList(nn.Conv2d(c, w, 1) for c, w in zip(channels[-2::-1], widths[1:], strict=True))
-        self.steps = nn.ModuleList(_separable(a, b) for a, b in pairwise(widths))
+        self.steps = nn.ModuleList(separable(a, b, 3) for a, b in pairwise(widths))
         self.last = nn.Sequential(
             nn.Conv2d(widths[-1], HEAD_WIDTH, 3, padding=1, bias=False), nn.BatchNorm2d(HEAD_WIDTH), nn.ReLU()
         )
@@ -93,18 +86,6 @@ class EdgeDepthS(DepthNetwork):
             x = upsample(step(x), "nearest") + skip(features)
         x = self.last(x)
         return self.depth(x), torch.sigmoid(self.person(x))
-
-
-def _separable(in_channels: int, out_channels: int) -> nn.Sequential:
-    """3x3 depthwise and 1x1 convolution, each with normalisation and ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False),
-        nn.BatchNorm2d(in_channels),
-        nn.ReLU(),
-        nn.Conv2d(in_channels, out_channels, 1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(),
-    )
 
 
 def _four_per_pixel(start: float) -> nn.Sequential:

@@ -9,14 +9,11 @@ Changed: the paper ends in normalisation and ReLU, whose zero has no gradient; h
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
-import timm
 from torch import Tensor, nn
 
-from edgedepth.errors import RecipeError
 from edgedepth.models.base import DepthNetwork
-from edgedepth.models.blocks import BoundedHead, library_network, start_at, upsample
+from edgedepth.models.blocks import BoundedHead, separable, start_at, strided_features, upsample
 
 __all__ = ["FastDepth", "build"]
 
@@ -36,27 +33,8 @@ def build(encoder: str = "mobilenetv1_100", encoder_weights: str | None = None, 
         RecipeError: an argument that cannot be.
         CheckpointError: the encoder weights cannot be had.
     """
-    name = f"{encoder}.{encoder_weights}" if encoder_weights else encoder
-    with library_network(encoder, encoder_weights):
-        features: Any = timm.create_model(name, features_only=True, pretrained=encoder_weights is not None)
-    if features.feature_info.reduction() != [2, 4, 8, 16, 32]:
-        raise RecipeError(
-            f"fastdepth takes an encoder with features at strides 2, 4, 8, 16 and 32; {encoder} has them at "
-            f"{features.feature_info.reduction()}"
-        )
-    return FastDepth(features, features.feature_info.channels(), max_depth_m)
-
-
-def nnconv5(in_channels: int, out_channels: int) -> nn.Sequential:
-    """5x5 depthwise and 1x1 convolution, each with normalisation and ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, in_channels, 5, padding=2, groups=in_channels, bias=False),
-        nn.BatchNorm2d(in_channels),
-        nn.ReLU(),
-        nn.Conv2d(in_channels, out_channels, 1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(),
-    )
+    features, channels = strided_features("fastdepth", encoder, encoder_weights)
+    return FastDepth(features, channels, max_depth_m)
 
 
 class FastDepth(DepthNetwork):
@@ -68,7 +46,7 @@ class FastDepth(DepthNetwork):
         super().__init__()
         self.features = features
         widths = (*reversed(channels), channels[0] // 2)
-        self.decoder = nn.ModuleList(nnconv5(a, b) for a, b in pairwise(widths))
+        self.decoder = nn.ModuleList(separable(a, b, 5) for a, b in pairwise(widths))
         self.head = BoundedHead(start_at(nn.Conv2d(widths[-1], 1, 1), START), max_depth_m)
 
     @property
