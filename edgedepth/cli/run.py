@@ -84,8 +84,9 @@ def run(
         options = stream_options(opened, workers=workers)
         if model is None and not opened.gives_depth:
             model = packaged_bundle(DEFAULT_MODEL)
-            console.print(f"no --model, and no depth from {opened.uri}: {model.name} of the package", soft_wrap=True,
-                          highlight=False, markup=False)  # fmt: skip
+            if not quiet:
+                console.print(f"no --model, and no depth from {opened.uri}: {model.name} of the package",
+                              soft_wrap=True, highlight=False, markup=False)  # fmt: skip
         estimator = stack.enter_context(
             opt.open_estimator(
                 model, spec, backend, options=options, scale=metric, allow_untrained=allow_untrained
