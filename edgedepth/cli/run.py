@@ -83,10 +83,7 @@ def run(
         opened = stack.enter_context(open_source(source, SourceOptions(intrinsics=intrinsics, loop=loop)))
         options = stream_options(opened, workers=workers)
         if model is None and not opened.gives_depth:
-            model = packaged_bundle(DEFAULT_MODEL)
-            if not quiet:
-                console.print(f"no --model, and no depth from {opened.uri}: {model.name} of the package",
-                              soft_wrap=True, highlight=False, markup=False)  # fmt: skip
+            model = _packaged(opened.uri, quiet=quiet)
         estimator = stack.enter_context(
             opt.open_estimator(
                 model, spec, backend, options=options, scale=metric, allow_untrained=allow_untrained
@@ -137,3 +134,12 @@ def _print(summary: RunSummary) -> None:
         console.print(
             f"person {person.person}: {height_text(person)}", highlight=False, markup=False, soft_wrap=True
         )  # fmt: skip
+
+
+def _packaged(uri: str, *, quiet: bool) -> Path:
+    """The packaged model, and a word that it is taken."""
+    model = packaged_bundle(DEFAULT_MODEL)
+    if not quiet:
+        console.print(f"no --model, and no depth from {uri}: {model.name} of the package",
+                      soft_wrap=True, highlight=False, markup=False)  # fmt: skip
+    return model
