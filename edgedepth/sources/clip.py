@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
@@ -105,8 +106,7 @@ class Clip:
     @property
     def far_m(self) -> float:
         """The farthest true depth of the room, up to the next whole metre."""
-        background = self._picture("background.png", np.uint16)
-        return float(math.ceil(float(background.max()) * self.info.depth_scale_m))
+        return float(math.ceil(float(self._background.max()) * self.info.depth_scale_m))
 
     def truth(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The true depth (float32 H x W, metres) and who is where (uint8 H x W, ``mask_id`` or 0) of one frame.
@@ -117,9 +117,13 @@ class Clip:
         if frame not in self.truth_frames:
             raise InputError(f"frame {frame} of {self.folder} carries no truth; every {self.info.truth_every}th does")
         name = f"{frame:06d}.png"
-        units, background = self._picture(f"depth/{name}", np.uint16), self._picture("background.png", np.uint16)
-        depth_m = np.where(units > 0, units, background) * np.float32(self.info.depth_scale_m)
+        units = self._picture(f"depth/{name}", np.uint16)
+        depth_m = np.where(units > 0, units, self._background) * np.float32(self.info.depth_scale_m)
         return np.asarray(depth_m, np.float32), np.asarray(self._picture(f"mask/{name}", np.uint8))
+
+    @cached_property
+    def _background(self) -> NDArray[np.uint16]:
+        return self._picture("background.png", np.uint16)
 
     def _picture(self, name: str, kind: type[np.generic]) -> NDArray[np.uint16]:
         path = self.folder / name
