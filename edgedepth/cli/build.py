@@ -20,14 +20,7 @@ __all__ = ["build"]
 
 
 def build(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            help="A bundle folder, an .onnx file with its spec, or edgedepth-s of the package.",
-            metavar="BUNDLE",
-            callback=opt.find_model,
-        ),
-    ],
+    model: opt.BundleArgument,
     spec: opt.SpecOption = None,
     workspace: Annotated[
         int | None, typer.Option("--workspace", min=1, help="Most scratch memory, MiB. Lower it when a build runs out.")

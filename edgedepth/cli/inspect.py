@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,14 +20,7 @@ __all__ = ["inspect"]
 
 
 def inspect(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            help="A bundle folder, an .onnx file with its spec, or edgedepth-s of the package.",
-            metavar="BUNDLE",
-            callback=opt.find_model,
-        ),
-    ],
+    model: opt.BundleArgument,
     spec: opt.SpecOption = None,
     backend: opt.BackendOption = None,
     as_json: opt.JsonOption = False,

@@ -55,6 +55,14 @@ ModelOption = Annotated[
         "Without one: the sensor's depth.",
     ),
 ]
+BundleArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="A bundle folder, an .onnx file with its spec, or edgedepth-s of the package.",
+        metavar="BUNDLE",
+        callback=find_model,
+    ),
+]
 SpecOption = Annotated[Path | None, typer.Option("--spec", help="Spec (TOML or JSON) of a bare .onnx.")]
 BackendOption = Annotated[
     str | None,

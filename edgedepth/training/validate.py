@@ -9,12 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from edgedepth.bundle.spec import InputSpec, OutputSpec
 from edgedepth.data import Dataset, Sample
 from edgedepth.depth.colormap import DepthColormap, pick_range
-from edgedepth.depth.ongrid import OnGrid
 from edgedepth.depth.postprocess import postprocess
 from edgedepth.depth.preprocess import preprocess
 from edgedepth.depth.resize import ResizePlan
@@ -114,13 +112,13 @@ def validate(
     for dataset, source in data:
         for batch in _batches(dataset, range(rank, len(dataset), processes), totals, strict=strict):
             found = _found(network, batch, input_spec, output_spec)
-            for sample, (depth, person) in zip(batch, found, strict=True):
+            for sample, depth in zip(batch, found, strict=True):
                 metres = _in_metres(depth, sample, source)
                 _add(totals, sample, depth, metres, source)
-                if person is not None and sample.person_ids is not None:
-                    true = sample.person_ids > 0
-                    totals.both += int(np.count_nonzero(true & (person >= 0.5)))
-                    totals.either += int(np.count_nonzero(true | (person >= 0.5)))
+                if depth.person is not None and sample.person_ids is not None:
+                    true, told = sample.person_ids > 0, depth.person >= 0.5
+                    totals.both += int(np.count_nonzero(true & told))
+                    totals.either += int(np.count_nonzero(true | told))
                 if pictures is not None and rank == 0 and drawn < pictures[1]:
                     write_picture(pictures[0] / f"{drawn}-{_file_name(sample.id)}.png", sample, metres)
                     drawn += 1
@@ -145,8 +143,8 @@ def _batches(dataset: Dataset, indices: Sequence[int], totals: Totals, *, strict
 
 def _found(
     network: DepthNetwork, batch: list[Sample], input_spec: InputSpec, output_spec: OutputSpec
-) -> Iterator[tuple[DepthMap, NDArray[np.float32] | None]]:
-    """Depth, and the probability of a person where the network tells it, on each frame's grid."""
+) -> Iterator[DepthMap]:
+    """What the network gives, people included where it tells them, on each frame's grid."""
     device = next(network.parameters()).device
     plans = [ResizePlan.for_frame(input_spec, sample.size_wh) for sample in batch]
     feeds = np.concatenate(
@@ -159,12 +157,8 @@ def _found(
     )  # fmt: skip
     height, width = depths.shape[-2:]
     for number, (plan, sample) in enumerate(zip(plans, batch, strict=True)):
-        depth = postprocess(output_spec, plan, (width, height))(depths[number], sample.intrinsics)
-        person = None
-        if rest:
-            person = np.empty(sample.size_wh[::-1], np.float32)
-            OnGrid(plan, (width, height), "frame")(rest[0][number, 0], person)
-        yield depth, person
+        person = rest[0][number] if rest else None
+        yield postprocess(output_spec, plan, (width, height))(depths[number], sample.intrinsics, person=person)
 
 
 def _in_metres(depth: DepthMap, sample: Sample, source: DataSource) -> DepthMap:
