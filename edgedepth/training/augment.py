@@ -194,10 +194,10 @@ def recolour(image: NDArray[np.uint8], how: Colour, random: np.random.Generator)
             1 + amount * part for amount, part in zip(drawn, (how.brightness, how.contrast, how.gamma, how.saturation),
                                                       strict=False)
         )  # fmt: skip
-        values = image.astype(np.float32) / 255
-        values = values * np.float32(brightness)
-        values = (values - values.mean()) * np.float32(contrast) + values.mean()
-        values = np.clip(values, 0, 1) ** np.float32(max(gamma, 0.05))
+        levels = np.arange(256) / 255 * brightness  # of a byte each: a table is ten times as fast as the pixels
+        mean = image.mean() / 255 * brightness
+        levels = np.clip((levels - mean) * contrast + mean, 0, 1) ** max(gamma, 0.05)
+        values = cv2.LUT(image, levels.astype(np.float32))
         if how.saturation or how.hue:
             hsv = cv2.cvtColor(values, cv2.COLOR_RGB2HSV)  # float: H in degrees, S and V in 0..1
             hsv[..., 0] = (hsv[..., 0] + 360 * drawn[4] * how.hue) % 360

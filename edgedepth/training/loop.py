@@ -22,6 +22,7 @@ from edgedepth.training.averaged import average_of
 from edgedepth.training.batches import StepPlan
 from edgedepth.training.logs import Logs, read_curve
 from edgedepth.training.network import RANDOM, ModelSetup, set_momentum, start_network
+from edgedepth.training.on_cpu import depthwise_in_float32, keep_freed_memory
 from edgedepth.training.options import Progress, TrainingResult, TrainOptions
 from edgedepth.training.processes import join_batch_norm
 from edgedepth.training.recipe import Stage, TrainingRecipe
@@ -65,6 +66,8 @@ def train(
     setup.check(recipe)
     AcceleratorState._reset_state()  # a training before this one in the same process, with another precision
     accelerator = _accelerator(recipe, chosen)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     occupied = output.is_dir() and any(output.iterdir())
     accelerator.wait_for_everyone()  # before one of them writes there
     if occupied and not chosen.resume:
@@ -99,9 +102,12 @@ class _Training:
         self.network = start_network(setup, recipe, start).to(accelerator.device)
         if recipe.precision == "bf16":  # the layout its convolutions are written for
             self.network.to(memory_format=torch.channels_last)
+            if accelerator.device.type == "cpu":
+                depthwise_in_float32(self.network)
         if recipe.batch_norm_momentum is not None:
             set_momentum(self.network, recipe.batch_norm_momentum)
-        join_batch_norm(self.network, accelerator.device, accelerator.num_processes)
+        if recipe.join_batch_norm:
+            join_batch_norm(self.network, accelerator.device, accelerator.num_processes)
         self.average = average_of(self.network, recipe.ema) if recipe.ema else None
         if self.state:
             self._load(self.state)

@@ -233,6 +233,8 @@ class TrainingRecipe(_Section):
     """Decay of the averaged weights, which are those kept; 0 keeps the plain ones."""
     freeze_batch_norm: bool = False
     """Keep the running statistics: for fine-tuning with few images per process."""
+    join_batch_norm: bool = True
+    """Batch normalisation sees the images of all processes; False: of its own, which is faster on a CPU."""
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of each batch in the running statistics; None keeps the network's. Some libraries' 0.01 is for hundreds of
     thousands of steps: in a short training the statistics lag behind the weights, and validation is far worse."""

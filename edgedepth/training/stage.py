@@ -60,7 +60,7 @@ class StageRun:
         self.objective = Objective(recipe.losses_of(stage), span_m, setup.output.kind)
         self.train_mode()
         groups = parameter_groups(network, stage, recipe.optimizer.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=stage.lr, betas=recipe.optimizer.betas)
+        self.optimizer = torch.optim.AdamW(groups, lr=stage.lr, betas=recipe.optimizer.betas, fused=True)
         self.schedule = LambdaLR(self.optimizer, lambda step: rate(stage.schedule, step, plan.total_steps))
         accelerator.free_memory()  # of the stage before
         self.model, self.prepared = accelerator.prepare(network, self.optimizer)
