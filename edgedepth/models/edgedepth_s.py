@@ -30,6 +30,7 @@ def build(
     encoder: str = "mobilenetv4_conv_small",
     encoder_weights: str | None = None,
     widths: tuple[int, int, int, int, int] = (192, 128, 96, 64, 32),
+    refinements: tuple[int, int, int, int, int] = (2, 4, 2, 0, 0),
     max_depth_m: float = 25.0,
 ) -> EdgeDepthS:
     """The network with random weights.
@@ -38,16 +39,18 @@ def build(
         encoder: a timm model with features at strides 2 to 32.
         encoder_weights: timm's tag of ImageNet weights; fetched where they are not cached.
         widths: channels of the decoder at strides 32, 16, 8, 4 and 2.
+        refinements: residual blocks of the decoder at these strides.
         max_depth_m: the largest depth in the canonical camera.
 
     Raises:
         RecipeError: an argument that cannot be.
         CheckpointError: the encoder weights cannot be had.
     """
-    if len(widths) != 5:
-        raise RecipeError(f"edgedepth_s takes five widths, of strides 32 to 2, found {len(widths)}")
+    for name, values in (("widths", widths), ("refinements", refinements)):
+        if len(values) != 5:
+            raise RecipeError(f"edgedepth_s takes five {name}, of strides 32 to 2, found {len(values)}")
     features, channels = strided_features("edgedepth_s", encoder, encoder_weights)
-    return EdgeDepthS(features, channels, tuple(widths), max_depth_m)
+    return EdgeDepthS(features, channels, tuple(widths), tuple(refinements), max_depth_m)
 
 
 class EdgeDepthS(DepthNetwork):
@@ -59,13 +62,20 @@ class EdgeDepthS(DepthNetwork):
     size_multiple = 32
     output_names = ("depth", "person")
 
-    def __init__(self, features: nn.Module, channels: list[int], widths: tuple[int, ...], max_depth_m: float) -> None:
+    def __init__(
+        self, features: nn.Module, channels: list[int], widths: tuple[int, ...], refinements: tuple[int, ...],
+        max_depth_m: float,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.features = features
         deepest = channels[-1]
         self.bottom = nn.Conv2d(deepest, widths[0], 1)
         self.whole = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(deepest, widths[0], 1))
         self.skips = nn.ModuleList(nn.Conv2d(c, w, 1) for c, w in zip(channels[-2::-1], widths[1:], strict=True))
+        self.refine = nn.ModuleList(
+            nn.Sequential(*(Refinement(width) for _ in range(count)))
+            for width, count in zip(widths, refinements, strict=True)
+        )
         self.steps = nn.ModuleList(separable(a, b, 3) for a, b in pairwise(widths))
         self.last = nn.Sequential(
             nn.Conv2d(widths[-1], HEAD_WIDTH, 3, padding=1, bias=False), nn.BatchNorm2d(HEAD_WIDTH), nn.ReLU()
@@ -81,11 +91,31 @@ class EdgeDepthS(DepthNetwork):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         *shallower, x = self.features(image)
-        x = self.bottom(x) + self.whole(x)
-        for step, skip, features in zip(self.steps, self.skips, reversed(shallower), strict=True):
-            x = upsample(step(x), "nearest") + skip(features)
+        first, *others = self.refine
+        x = first(self.bottom(x) + self.whole(x))
+        for step, skip, features, refine in zip(self.steps, self.skips, reversed(shallower), others, strict=True):
+            x = refine(upsample(step(x), "nearest") + skip(features))
         x = self.last(x)
         return self.depth(x), torch.sigmoid(self.person(x))
+
+
+class Refinement(nn.Module):
+    """Inverted residual (Sandler et al., arXiv 1801.04381), with nothing to add at the start: put into a network that
+    is trained already, it leaves what that gives as it was."""
+
+    def __init__(self, width: int, expansion: int = 2) -> None:
+        super().__init__()
+        inner = width * expansion
+        *spread, norm, _ = separable(inner, width, 3)
+        assert isinstance(norm, nn.BatchNorm2d)
+        nn.init.zeros_(norm.weight)
+        self.layers = nn.Sequential(nn.Conv2d(width, inner, 1, bias=False), nn.BatchNorm2d(inner), nn.ReLU(),
+                                    *spread, norm)  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x C x h x w -> the same."""
+        added: Tensor = x + self.layers(x)
+        return added
 
 
 def _four_per_pixel(start: float) -> nn.Sequential:
