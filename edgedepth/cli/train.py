@@ -78,7 +78,7 @@ def train(
 
     The output folder gets weights.safetensors (the best on data that was held out, by scene), training.json (what was
     trained on what), curve.csv, TensorBoard logs, sample pictures and checkpoints. Several GPUs: torchrun
-    --nproc-per-node N -m edgedepth train ...; the batch is divided over them and the result is the same.
+    --nproc-per-node N -m -- edgedepth train ...; the batch is divided over them and the result is the same.
 
     Examples:
 
