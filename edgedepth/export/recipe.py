@@ -6,6 +6,7 @@ A recipe is data: a new checkpoint of a known family is one more TOML. This modu
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -124,7 +125,7 @@ def load_recipe(name: str) -> Recipe:
     """The packaged recipe ``name``, or the one in a ``.toml`` or ``.json`` file.
 
     Raises:
-        RecipeError: there is none of that name (lists those there are), or it is malformed.
+        RecipeError: there is none of that name (lists those there are and names the nearest), or it is malformed.
     """
     if name.endswith(SUFFIXES):
         return read_recipe(Path(name))
@@ -133,9 +134,10 @@ def load_recipe(name: str) -> Recipe:
     except RecipeError:
         raise
     except InputError as error:
-        raise RecipeError(
-            f"no recipe {name!r}; there are: {', '.join(list_resources(FOLDER)) or 'none'}; or give a recipe.toml"
-        ) from error
+        known = list_resources(FOLDER)
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "or give a recipe.toml"
+        raise RecipeError(f"no recipe {name!r}; there are: {', '.join(known) or 'none'}; {hint}") from error
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgedepth.data import KINDS
 from edgedepth.documents import SUFFIXES, read_document
@@ -242,6 +242,15 @@ class TrainingRecipe(_Section):
     """mixed: bfloat16 on GPUs that have it, else float16; on a CPU float32. bf16: on CPUs too, twice as fast where
     they have instructions for it (AVX-512 BF16, AMX) and much slower where not."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, name: str) -> str:
+        known = list_resources("export")
+        if not name.endswith(SUFFIXES) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ValueError(f"no export recipe {name!r}; {f'did you mean {near[0]}?' if near else list(known)}")
+        return name
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingRecipe:

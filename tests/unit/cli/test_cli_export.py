@@ -52,7 +52,8 @@ def test_an_unknown_model_lists_those_there_are(edgedepth: Cli) -> None:
         ended = edgedepth(verb, "fastdpeth")
         assert ended.code == 2
         assert "no recipe 'fastdpeth'; there are: " in ended.err
-        assert "fastdepth" in ended.err
+        assert "; did you mean fastdepth?" in ended.err
+    assert "zoedepth-nyu; or give a recipe.toml" in edgedepth("export", "no-such-network").err
 
 
 def test_a_recipe_becomes_a_bundle_that_says_it_is_untrained(edgedepth: Cli, bundle: Path) -> None:

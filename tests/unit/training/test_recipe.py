@@ -48,6 +48,8 @@ def test_a_recipe_of_one_s_own_is_read(tmp_path: Path) -> None:
         ('model = "resunet"', 'modle = "resunet"', "did you mean model?"),
         ('kind = "rgbd"', 'kind = "rgbd"\nsplits = "a"', "did you mean data.rooms.split?"),
         ('name = "l1"', 'name = "l1"\nwieght = 2.0', "did you mean losses.0.weight?"),
+        ('model = "resunet"', 'model = "resnet"', "mine.toml: model: no export recipe 'resnet'; did you mean resunet?"),
+        ('model = "resunet"', 'model = "vgg"', r"no export recipe 'vgg'; \['densedepth', "),
         ('kind = "rgbd"', 'kind = "rbgd"', "no data set kind 'rbgd'; did you mean rgbd?"),
         ('name = "l1"', 'name = "silgo"', "no loss 'silgo'; did you mean silog?"),
         ('name = "l1"', 'name = "silog"\noptions = { variance = 1 }', "has no option 'variance'"),
