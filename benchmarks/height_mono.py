@@ -32,7 +32,8 @@ from edgedepth.geometry.fusion import FusionModel
 from edgedepth.people import HeightMeter, HeightTracker, MaskFinder
 from edgedepth.synthetic.mujoco_renderer import RoomRenderer, truth
 from edgedepth.synthetic.network_noise import SimulatedNetwork
-from edgedepth.synthetic.rooms import RoomScene, room_scene
+from edgedepth.synthetic.rooms import room_scene
+from edgedepth.synthetic.roomscene import RoomScene
 from edgedepth.types import DepthMap, Frame
 
 FRAMES, SECONDS = 8, 4.0

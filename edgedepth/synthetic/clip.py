@@ -25,7 +25,8 @@ from edgedepth.synthetic.mujoco_renderer import RoomRenderer, RoomView, truth
 from edgedepth.synthetic.people import Figure
 from edgedepth.synthetic.recording import DEPTH_SCALE_M
 from edgedepth.synthetic.rgb_sensor import RgbSensor
-from edgedepth.synthetic.rooms import RoomScene, room_scene
+from edgedepth.synthetic.rooms import room_scene
+from edgedepth.synthetic.roomscene import RoomScene
 from edgedepth.synthetic.scene import Camera, Person
 from edgedepth.types import Intrinsics
 

@@ -19,7 +19,7 @@ from edgedepth.errors import MissingExtraError
 from edgedepth.extras import require
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.synthetic.rgb_sensor import RgbSensor, sense
-from edgedepth.synthetic.rooms import RoomScene
+from edgedepth.synthetic.roomscene import RoomScene
 from edgedepth.synthetic.scene import Camera
 from edgedepth.synthetic.solids import Solid, draw_solids, room_depth
 from edgedepth.synthetic.textures import NAMES, make_texture

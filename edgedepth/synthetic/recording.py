@@ -7,6 +7,7 @@ of the same names; ``manifest.json`` has, per frame, the camera, its pose, up, t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ DEPTH_SCALE_M = 0.0002
 
 _BETWEEN_VIEWS_S = 7.3
 """The people have moved on when the next camera looks."""
+_SIDE_PX = 32, 4096
 _CHUNK = 8
 """Rooms that a process renders at a time."""
 
@@ -62,12 +64,15 @@ class SynthOptions:
     noisy_depth: bool = False
 
     def __post_init__(self) -> None:
-        counts = self.frames, self.per_room, self.views
-        if min(counts) < 1 or self.fps <= 0 or self.width < 32 or self.height < 32:
+        counts = {"frames": self.frames, "frames per camera": self.per_room, "cameras per room": self.views}
+        for name, count in counts.items():
+            if count < 1:
+                raise InputError(f"rendering takes 1 or more {name}, found {count}")
+        if not 0 < self.fps < math.inf:
+            raise InputError(f"rendering takes a positive number of frames per second, found {self.fps:g}")
+        if not (_SIDE_PX[0] <= self.width <= _SIDE_PX[1] and _SIDE_PX[0] <= self.height <= _SIDE_PX[1]):
             raise InputError(
-                "rendering takes 1 frame or more, 1 or more per camera, 1 camera or more per room, a positive rate and "
-                f"32x32 pixels or more, found {self.frames} frames, {self.per_room} per camera, {self.views} cameras, "
-                f"{self.fps:g} fps, {self.width}x{self.height}"
+                f"rendering takes {_SIDE_PX[0]} to {_SIDE_PX[1]} pixels a side, found {self.width}x{self.height}"
             )
 
     @property

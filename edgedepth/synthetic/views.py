@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgedepth.synthetic.mujoco_renderer import truth
-from edgedepth.synthetic.rooms import RoomScene
+from edgedepth.synthetic.roomscene import RoomScene
 from edgedepth.synthetic.scene import Camera
 from edgedepth.types import Intrinsics
 

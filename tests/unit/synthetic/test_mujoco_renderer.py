@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,8 +127,17 @@ def test_a_room_streams_live_and_from_its_seed() -> None:
 
 
 def test_what_cannot_be_rendered_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="1 frame or more"):
-        SynthOptions(0)
+    for options, words in (
+        ({"frames": 0}, "1 or more frames, found 0"),
+        ({"per_room": 0}, "1 or more frames per camera, found 0"),
+        ({"views": -1}, "1 or more cameras per room, found -1"),
+        ({"fps": math.nan}, "frames per second, found nan"),
+        ({"fps": math.inf}, "frames per second, found inf"),
+        ({"width": 31}, "32 to 4096 pixels a side, found 31x480"),
+        ({"height": 100_000}, "32 to 4096 pixels a side, found 640x100000"),
+    ):
+        with pytest.raises(InputError, match=words):
+            SynthOptions(**({"frames": 1} | options))
     with pytest.raises(InputError, match="setting people"):
         open_source("synthetic://room?people=4")
     (tmp_path / "there").mkdir()
