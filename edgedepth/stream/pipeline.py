@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,11 +24,12 @@ import cv2
 import numpy as np
 
 from edgedepth.depth.base import FrameEstimator
-from edgedepth.errors import EdgeDepthError, EndOfStream, FrameInvalid, FrameTimeout, InputError, SourceLost
+from edgedepth.errors import EdgeDepthError, InputError
 from edgedepth.geometry.measurement import Measurement
 from edgedepth.people.track import HeightTracker, TrackedHeight
 from edgedepth.pool import ArrayPool
 from edgedepth.sources.base import Source
+from edgedepth.stream.capture import Capture, Captured
 from edgedepth.stream.mailbox import LatestSlot, Mailbox, OrderedOutbox, WaitingQueue
 from edgedepth.stream.meter import Meter
 from edgedepth.stream.plan import worker_count
@@ -96,13 +97,11 @@ class Pipeline:
             raise InputError("a tracker follows what a meter measures; give both, or no tracker")
         if on_invalid not in ("skip", "raise"):
             raise InputError(f"on_invalid is skip or raise, found {on_invalid!r}")
-        self._source, self._estimator, self._meter, self._sinks = source, estimator, meter, tuple(sinks)
-        self._tracker = tracker
+        self._source, self._estimator, self._sinks = source, estimator, tuple(sinks)
+        self._meter, self._tracker, self._max_frames = meter, tracker, max_frames
         self._people: tuple[TrackedHeight, ...] = ()
         self._workers = worker_count(source, workers)
-        self._max_frames, self._read_timeout_s, self._patience_s = max_frames, read_timeout_s, patience_s
-        self._skip_invalid = on_invalid == "skip"
-        self._inbox: Mailbox[tuple[Frame, int, int]]
+        self._inbox: Mailbox[Captured]
         if source.is_live:
             self._inbox = LatestSlot()
             self._outbox = OrderedOutbox[_Done | BaseException](self._workers)
@@ -110,12 +109,17 @@ class Pipeline:
             # One ahead for every worker: none of them idles, and no frame waits until it has left the cache.
             self._inbox = WaitingQueue(self._workers)
             self._outbox = OrderedOutbox[_Done | BaseException](2 * self._workers)
+        self._capture = Capture(
+            source,
+            self._inbox,
+            limit=None if source.is_live else max_frames,
+            read_timeout_s=read_timeout_s,
+            patience_s=patience_s,
+            skip_invalid=on_invalid == "skip",
+        )
         self._pool = ArrayPool(keep=4 * self._workers + 4)
-        self._lock = threading.Lock()
-        self._running_workers = self._workers
-        self._capture_error: BaseException | None = None
-        self._used = self._stop_requested = False
-        self._record = RunRecord()
+        self._lock, self._running_workers = threading.Lock(), self._workers
+        self._used, self._record = False, RunRecord()
 
     def run(self) -> RunSummary:
         """Run to the end of the source, ``max_frames`` or ``stop``.
@@ -130,8 +134,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Ask for a clean end: no more frames are taken, those being worked on are published. From any thread."""
-        self._stop_requested = True
-        self._inbox.close(discard=True)
+        self._capture.stop()
 
     @property
     def summary(self) -> RunSummary:
@@ -141,7 +144,8 @@ class Pipeline:
             estimator=self._estimator.name,
             workers=self._workers,
             dropped=self._dropped,
-            stopped=self._stop_requested,
+            invalid=self._capture.invalid,
+            stopped=self._capture.stopped,
             people=self._people,
         )
 
@@ -161,14 +165,14 @@ class Pipeline:
         meters: list[Meter] = []
         threads: list[threading.Thread] = []
         try:
-            with _opencv_threads(1 if self._workers > 1 else None):
+            with _opencv_threads(1) if self._workers > 1 else nullcontext():
                 for _ in range(self._workers):
                     replicas.append(self._estimator.replica())
                     if self._meter is not None:
                         meters.append(self._meter.replica())
                 with ThreadPoolExecutor(self._workers) as executor:
                     list(executor.map(lambda estimator: estimator.warm_up(), replicas))
-                threads.append(threading.Thread(target=self._capture, name="edgedepth capture", daemon=True))
+                threads.append(threading.Thread(target=self._capture.run, name="edgedepth capture", daemon=True))
                 for index, replica in enumerate(replicas):
                     arguments = (replica, meters[index] if meters else None)
                     name = f"edgedepth worker {index}"
@@ -208,49 +212,15 @@ class Pipeline:
             del result  # before waiting for the next one, so that its arrays can be used again
             if self._max_frames is not None and self._record.frames >= self._max_frames:
                 return
-        if self._capture_error is not None and not self._stop_requested:
-            raise self._capture_error
-
-    def _capture(self) -> None:
-        """The capture thread: reads until the end, an error, or a closed inbox."""
-        left = math.inf if self._source.is_live or self._max_frames is None else self._max_frames
-        last_frame_s = time.monotonic()
-        try:
-            while left > 0 and not self._stop_requested:
-                start_ns = time.monotonic_ns()
-                try:
-                    frame = self._source.read(self._read_timeout_s)
-                except FrameTimeout as error:
-                    if self._patience_s is not None and time.monotonic() - last_frame_s > self._patience_s:
-                        raise SourceLost(
-                            f"{self._source.uri}: no frame for {self._patience_s:g} s ({error}); "
-                            "check the camera or stream, or be more patient"
-                        ) from error
-                    continue
-                except FrameInvalid:
-                    if not self._skip_invalid:
-                        raise
-                    self._record.invalid += 1
-                    continue
-                now_ns = time.monotonic_ns()
-                last_frame_s = now_ns / 1e9
-                if not self._inbox.put((frame, now_ns - start_ns, now_ns)):
-                    return
-                del frame
-                left -= 1
-        except EndOfStream:
-            pass
-        except BaseException as error:  # handed to the publishing side, which raises it
-            self._capture_error = error
-        finally:
-            self._inbox.close()
+        if self._capture.error is not None and not self._capture.stopped:
+            raise self._capture.error
 
     def _work(self, estimator: FrameEstimator, meter: Meter | None) -> None:
         """A worker thread: frame to depth to measurement, until the inbox is closed and empty."""
         try:
             while self._outbox.reserve() and (taken := self._inbox.take()) is not None:
                 order, item = taken
-                self._outbox.put(order, self._estimate(estimator, meter, *item))
+                self._outbox.put(order, self._estimate(estimator, meter, item))
                 del taken, item
         finally:
             with self._lock:
@@ -259,14 +229,13 @@ class Pipeline:
             if last:
                 self._outbox.close()
 
-    def _estimate(
-        self, estimator: FrameEstimator, meter: Meter | None, frame: Frame, capture_ns: int, captured_ns: int
-    ) -> _Done | BaseException:
+    def _estimate(self, estimator: FrameEstimator, meter: Meter | None, captured: Captured) -> _Done | BaseException:
         try:
-            wait_ns = time.monotonic_ns() - captured_ns
+            frame = captured.frame
+            wait_ns = time.monotonic_ns() - captured.at_ns
             width, height = estimator.grid_wh(frame.size_wh)
             depth = estimator.estimate(frame, self._pool.take((height, width), np.float32))
-            stage_ns = {"capture": capture_ns, "wait": wait_ns, **estimator.last_stage_ns}
+            stage_ns = {"capture": captured.took_ns, "wait": wait_ns, **estimator.last_stage_ns}
             done_ns = time.monotonic_ns()
             measurement = None
             if meter is not None:
@@ -283,8 +252,6 @@ class Pipeline:
     ) -> BaseException | None:
         """Stop and join every thread, close everything once. Returns the first failure of that; notes all of them."""
         failures: list[BaseException] = []
-        if self._tracker is not None:
-            self._people = self._tracker.people()
 
         def attempt(close: Callable[[], object]) -> None:
             try:
@@ -293,9 +260,14 @@ class Pipeline:
                 failures.append(error)
                 self._record.failed(error)
 
+        def note_people() -> None:
+            if self._tracker is not None:
+                self._people = self._tracker.people()
+
         self._inbox.close(discard=True)
         self._outbox.close()
         attempt(self._source.close)
+        attempt(note_people)
         deadline_s = time.monotonic() + JOIN_TIMEOUT_S
         for thread in threads:
             if thread.ident is not None:
@@ -318,13 +290,11 @@ def _moment_s(frame: Frame) -> float:
 
 
 @contextmanager
-def _opencv_threads(count: int | None) -> Iterator[None]:
-    """OpenCV's thread count for a while; None leaves it."""
+def _opencv_threads(count: int) -> Iterator[None]:
+    """OpenCV's thread count for a while."""
     before = cv2.getNumThreads()
-    if count is not None:
-        cv2.setNumThreads(count)
+    cv2.setNumThreads(count)
     try:
         yield
     finally:
-        if count is not None:
-            cv2.setNumThreads(before)
+        cv2.setNumThreads(before)

@@ -128,7 +128,7 @@ class RunRecord:
     """Collects what RunSummary says while the pipeline runs. One thread writes, any reads."""
 
     def __init__(self) -> None:
-        self.frames = self.invalid = 0
+        self.frames = 0
         self.start_ns = self.last_ns = 0
         self.errors: list[str] = []
         self._samples = {name: Samples() for name in (*STAGES, "publish")}
@@ -159,6 +159,7 @@ class RunRecord:
         estimator: str,
         workers: int,
         dropped: int,
+        invalid: int,
         stopped: bool,
         people: tuple[TrackedHeight, ...] = (),
     ) -> RunSummary:
@@ -170,7 +171,7 @@ class RunRecord:
             workers=workers,
             frames=self.frames,
             dropped=dropped,
-            invalid=self.invalid,
+            invalid=invalid,
             wall_s=(self.last_ns - self.start_ns) / 1e9,
             stages_ms={name: value for name, value in measured.items() if value is not None},
             age_ms=self._age.percentiles(),
