@@ -127,10 +127,6 @@ def _center(result: Result) -> str:
     return f"{value:.2f} m" if result.depth.is_metric else f"{value:.3g} ({result.depth.kind.value})"
 
 
-def _tracked(person: TrackedHeight) -> tuple[str, str, str]:
-    return f"person {person.person}", height_text(person), ""
-
-
 def height_text(person: TrackedHeight) -> str:
     """The height of someone followed: with its 95 % interval, what it is made of, and whose metres they are."""
     if person.height_m is None or person.interval_m is None:
@@ -147,7 +143,11 @@ def _people(result: Result) -> list[tuple[str, str, str]]:
         return []
     if result.measurement.floor is None:
         return [("floor", f"refused: {result.measurement.floor_refused or 'no floor'}", "")]
-    rows = [_tracked(person) for person in result.people]
+    distances_m = {person.box_xywh: person.distance_m for person in result.measurement.people}
+    rows = [
+        (f"person {person.person}", height_text(person), _distance(distances_m.get(person.box_xywh)))
+        for person in result.people
+    ]
     for person in result.measurement.notable:
         if person.is_person and result.people:
             continue
@@ -157,6 +157,9 @@ def _people(result: Result) -> list[tuple[str, str, str]]:
             height = f"{person.height_m:.2f} m"
         else:
             height = f"{person.height_m:.2f} m ({person.interval_m[0]:.2f} to {person.interval_m[1]:.2f})"
-        distance = "" if person.distance_m is None else f"{person.distance_m:.2f} m"
-        rows.append((person.label.replace("_", " "), height, distance))
+        rows.append((person.label.replace("_", " "), height, _distance(person.distance_m)))
     return rows
+
+
+def _distance(distance_m: float | None) -> str:
+    return "" if distance_m is None else f"{distance_m:.2f} m"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgedepth.depth.colormap import DepthColormap, pick_range
 from edgedepth.geometry.measurement import HeightMeasurement
+from edgedepth.people.track import TrackedHeight
 from edgedepth.stream.result import Result
 from edgedepth.stream.sinks.stats import center_value
 from edgedepth.types import DepthMap
@@ -70,10 +71,11 @@ class ResultPicture:
             _paste(right, colormap(result.depth.values), box, cv2.INTER_NEAREST)
         if result.measurement is not None:
             zoom = box[2] / result.frame.size_wh[0]
+            followed = {person.box_xywh: person for person in result.people}
             # People last: what is drawn over is an object's label, not theirs.
             for person in sorted(result.measurement.notable, key=lambda person: person.is_person):
-                self._draw_person(left, person, box, zoom)
-                self._draw_person(right, person, box, zoom)
+                for panel in (left, right):
+                    self._draw_person(panel, person, followed.get(person.box_xywh), box, zoom)
         self._draw_header(result)
         return self._canvas
 
@@ -104,17 +106,18 @@ class ResultPicture:
             self._text(f"{value:g}", (x1 + 7, baseline), _WHITE)
 
     def _draw_person(
-        self, panel: NDArray[np.uint8], person: HeightMeasurement, box: tuple[int, int, int, int], zoom: float
-    ) -> None:
+        self, panel: NDArray[np.uint8], person: HeightMeasurement, followed: TrackedHeight | None,
+        box: tuple[int, int, int, int], zoom: float,
+    ) -> None:  # fmt: skip
         x, y, w, h = (value * zoom for value in person.box_xywh)
         # Pixel centres are integers, so a box of pixels x .. x + w - 1 ends there.
         corner, end = (round(box[0] + x), round(box[1] + y)), (round(box[0] + x + w - 1), round(box[1] + y + h - 1))
-        colour = _MEASURED if person.height_m is not None else _REFUSED
+        colour = _MEASURED if (followed or person).height_m is not None else _REFUSED
         if not person.is_person:
             colour = _OBJECT
         cv2.rectangle(panel, corner, end, _BLACK, self._thickness + 2)  # seen on any colour of depth
         cv2.rectangle(panel, corner, end, colour, self._thickness)
-        label = _person_label(person)
+        label = _person_label(person, followed)
         (width, height), descent = cv2.getTextSize(label, _FONT, self._font_scale, self._thickness)
         x0 = min(max(corner[0], 0), max(panel.shape[1] - width - 6, 0))
         y0 = corner[1] - height - descent - 4
@@ -143,15 +146,18 @@ class ResultPicture:
         cv2.putText(self._canvas, text, origin, _FONT, self._font_scale, colour, self._thickness, cv2.LINE_AA)
 
 
-def _person_label(person: HeightMeasurement) -> str:
-    """ASCII: OpenCV 4's fonts have nothing else."""
+def _person_label(person: HeightMeasurement, followed: TrackedHeight | None) -> str:
+    """The height, of all frames so far where there is one. ASCII: OpenCV 4's fonts have nothing else."""
+    shown = followed or person
     name = "" if person.is_person else f"{person.label.replace('_', ' ')} "
-    if person.height_m is None:
-        return name + _reason(person.refused)
-    if person.interval_m is None:
-        return f"{name}{person.height_m:.2f} m"
-    half = (person.interval_m[1] - person.interval_m[0]) / 2
-    return f"{name}{person.height_m:.2f} +-{half:.2f} m"
+    if followed is not None:
+        name = f"{followed.person}: "
+    if shown.height_m is None:
+        return name + _reason(shown.refused)
+    if shown.interval_m is None:
+        return f"{name}{shown.height_m:.2f} m"
+    half = (shown.interval_m[1] - shown.interval_m[0]) / 2
+    return f"{name}{shown.height_m:.2f} +-{half:.2f} m"
 
 
 def _reason(refused: str | None) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from edgedepth.geometry.measurement import HeightMeasurement, Measurement
 from edgedepth.geometry.plane import FloorPlane
+from edgedepth.people.track import TrackedHeight
 from edgedepth.stream.result import Result
 from edgedepth.stream.sinks.console import ConsoleSink
 from edgedepth.types import DepthKind, DepthMap, Frame
@@ -50,6 +52,15 @@ def test_shows_rate_age_depth_drops_and_heights(terminal: bool) -> None:
     text = shown(terminal=terminal, results=[make_result(sequence) for sequence in range(30)])
     for expected in ("25.0", "40/40 ms", "2.50 m", "1.72 m (1.70 to 1.75)", "refused: crown_cut_off", "upright object"):
         assert expected in text
+
+
+def test_a_person_who_is_followed_has_a_number_one_height_of_all_frames_and_a_distance() -> None:
+    followed = TrackedHeight(4, 1.76, 0.02, 0.01, (1.72, 1.80), 31, 33, "camera_height", (0, 0, 9, 9))
+    text = shown(terminal=True, results=[replace(make_result(0), people=(followed,))])
+    row = next(line for line in text.splitlines() if "person 4" in line)
+    assert "1.76 m (1.72 to 1.80), 31 frames, camera height" in row
+    assert "2.31 m" in row
+    assert "1.72 m (1.70" not in text, "the frame's own height is not shown beside it"
 
 
 def test_table_has_every_stage() -> None:

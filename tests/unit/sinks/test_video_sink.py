@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from edgedepth.errors import InputError, OutputError
 from edgedepth.geometry.measurement import HeightMeasurement, Measurement
 from edgedepth.geometry.plane import FloorPlane
+from edgedepth.people.track import TrackedHeight
 from edgedepth.stream.result import Result
 from edgedepth.stream.sinks import video
 from edgedepth.stream.sinks.picture import ResultPicture
@@ -129,6 +131,18 @@ def test_people_are_boxed_where_they_are() -> None:
     assert x0 in range(97, 101)
     assert x1 in range(179, 260)
     assert y1 in range(179, 183)
+
+
+def test_who_is_followed_is_shown_with_the_height_of_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr("cv2.putText", lambda image, text, *rest: texts.append(text))
+    seen = HeightMeasurement((100, 60, 80, 120), refused="not_upright: leans")
+    followed = TrackedHeight(4, 1.76, 0.02, 0.01, (1.70, 1.82), 31, 33, "sensor", (100, 60, 80, 120))
+    alone = HeightMeasurement((200, 60, 80, 120), 1.10, 0.01, (1.08, 1.12))
+    result = replace(make_result(people=(seen, alone)), people=(followed,))
+    ResultPicture((320, 240), (0.0, 4.0)).draw(result)
+    assert texts.count("4: 1.76 +-0.06 m") == texts.count("1.10 +-0.02 m") == 2, "on the image and on the depth"
+    assert "not upright" not in texts
 
 
 @pytest.mark.parametrize("box", [(-50, -20, 100, 100), (280, 200, 100, 100), (0, 0, 320, 240), (300, 5, 500, 10)])
