@@ -14,16 +14,17 @@ from rich.table import Table
 
 from edgedepth.bundle import load_model
 from edgedepth.cli import options as opt
-from edgedepth.cli.app import print_json, print_report
+from edgedepth.cli.app import console, print_json, print_report
 from edgedepth.demo import is_demo_folder, measure_speed, play, score, summary_of, write_report
 from edgedepth.device import usable_cpus
-from edgedepth.errors import InputError, OutputError
+from edgedepth.errors import InputError, NotMetricError, OutputError
 from edgedepth.output import atomic_folder
 from edgedepth.resources import DEFAULT_MODEL, clip_folder, packaged_bundle
 from edgedepth.sources import open_source
 from edgedepth.sources.clip import read_clip
 from edgedepth.stream import stream_options
 from edgedepth.stream.sinks import Sink, open_sink
+from edgedepth.types import DepthKind
 
 __all__ = ["demo"]
 
@@ -46,12 +47,10 @@ def demo(
         bool,
         typer.Option("--fast", help="As a file instead: every frame as fast as it goes, against the network alone."),
     ] = False,
-    with_height: Annotated[
+    no_camera_height: Annotated[
         bool,
-        typer.Option(
-            "--camera-height/--no-camera-height", help="Scale the heights by the camera's known height, or by nothing."
-        ),
-    ] = True,
+        typer.Option("--no-camera-height", help="Heights by the network's metres, not by the camera's known height."),
+    ] = False,
     view: Annotated[bool, typer.Option("--view", help="Open the live page. There is none yet.")] = False,
     allow_untrained: opt.UntrainedOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live table.")] = False,
@@ -69,8 +68,7 @@ def demo(
     """
     if view:
         raise InputError("--view would open the live page, and there is none yet; open report.html in the folder")
-    bundle = _bundle(model, precision)
-    loaded = load_model(bundle)
+    loaded = load_model(_bundle(model, precision))
     clip = read_clip(clip_folder(CLIP))
     if output.exists() and not is_demo_folder(output):
         raise OutputError(f"{output} exists and is not of an earlier demo; choose another folder with -o")
@@ -80,10 +78,15 @@ def demo(
         workers = None if fast else min(LIVE_WORKERS, usable_cpus())
         options = stream_options(source, workers=workers)
         estimator = stack.enter_context(
-            opt.open_estimator(bundle, None, backend, options=options, allow_untrained=allow_untrained)
+            opt.open_estimator(loaded, None, backend, options=options, allow_untrained=allow_untrained)
         )
+        if estimator.kind is not DepthKind.METRIC:
+            raise NotMetricError(
+                f"the demo holds metres against the truth and {estimator.name} gives {estimator.kind.value}; "
+                "use a metric model"
+            )
         finder = stack.enter_context(closing(opt.make_finder(None, estimator, options)))
-        height_m = clip.info.camera_height_m if with_height else None
+        height_m = None if no_camera_height else clip.info.camera_height_m
         meter = opt.make_meter(estimator, finder, camera_height_m=height_m, scaled=False)
         folder = stack.enter_context(atomic_folder(output, replaces=is_demo_folder))
         # Sinks last: the pipeline closes them.
@@ -94,16 +97,21 @@ def demo(
         if not quiet and not as_json:
             sinks.append(open_sink("console"))
         played = play(clip, source, estimator, meter, sinks, workers)
+        if played.stopped_by is not None and not played.judged:
+            console.print("stopped before the first frame whose truth is known: nothing is written")
+            raise typer.Exit(128 + played.stopped_by)
         threshold = None if loaded.spec.person is None else loaded.spec.person.threshold
         scores = score(clip, played, threshold)
-        speed = measure_speed(open_source(uri), estimator, loaded, options, backend) if fast else None
+        speed = None
+        if fast and played.stopped_by is None:
+            speed = measure_speed(open_source(uri), estimator, loaded, options, backend)
         facts = {
             "name": loaded.spec.name,
             "precision": loaded.spec.precision,
             "trained": loaded.spec.provenance.trained,
         }
         scale = f"the camera's known height, {height_m:g} m" if height_m is not None else "the network alone"
-        summary = summary_of(clip, played, scores, model=facts, scale=scale, speed=speed)
+        summary = summary_of(clip, played, scores, live=not fast, model=facts, scale=scale, speed=speed)
         write_report(folder, clip, played, scores, summary, threshold)
     outputs = {name: str(output / name) for name in ("report.html", "depth.mp4", "results.jsonl", "summary.json")}
     if as_json:
@@ -132,8 +140,8 @@ def _lines(summary: Mapping[str, Any], outputs: Mapping[str, str]) -> Iterator[R
                                 f"{clip['fps']:g} fps, {run['dropped']} dropped")  # fmt: skip
         table.add_row("age", f"p50 {age['p50']:.1f}, p95 {age['p95']:.1f}, p99 {age['p99']:.1f} ms, capture to sinks")
     else:
-        speed = summary["throughput"]
         table.add_row("file", f"{run['frames']} frames at {run['fps']:.1f} fps with heights and video")
+    if (speed := summary["throughput"]) is not None:
         table.add_row("depth alone", f"{speed['pipeline_fps']:.1f} fps, {speed['ratio']:.2f} of the network's own "
                                      f"{speed['network_fps']:.1f}")  # fmt: skip
     on_people = "" if depth["absrel_people"] is None else f", on people {depth['absrel_people']:.3f}"
@@ -142,8 +150,10 @@ def _lines(summary: Mapping[str, Any], outputs: Mapping[str, str]) -> Iterator[R
     if iou is not None:
         table.add_row("people's masks", f"IoU {iou:.3f}")
     for person in summary["people"]:
-        table.add_row(person["name"], _height(person))
+        table.add_row(person["name"], escape(_height(person)))
     table.add_row("scale", escape(summary["height_scale"]))
+    if run["dropped"] > run["frames"]:
+        table.add_row("note", "most frames were dropped: this machine is slow or busy; --fast takes every frame")
     if not summary["model"]["trained"]:
         table.add_row("note", "the weights are random: depth and heights mean nothing")
     yield ""
@@ -154,9 +164,9 @@ def _lines(summary: Mapping[str, Any], outputs: Mapping[str, str]) -> Iterator[R
 
 
 def _height(person: Mapping[str, Any]) -> str:
-    frames = f"{person['frames_measured']} frames"
     if person["height_m"] is None:
-        return f"not measured; true stature {person['stature_m']:.2f} m"
+        return f"not measured: {person['refused']}; true stature {person['stature_m']:.2f} m"
+    frames = f"{person['frames']} frame{'s' * (person['frames'] != 1)}"
     low, high = person["interval95_m"]
     verdict = "holds the truth" if person["interval_holds_stature"] else "misses the truth"
     return (

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from edgedepth.backends import BackendOptions, open_backend
+from edgedepth.bundle import Model
 from edgedepth.cli.progress import shown_progress
 from edgedepth.depth import DepthEstimator, FrameEstimator, MetricScale, SensorDepth
 from edgedepth.errors import InputError, NotMetricError
@@ -51,8 +52,7 @@ ModelOption = Annotated[
         "--model",
         "-m",
         callback=find_model,
-        help="Model: a bundle folder, an .onnx file, or edgedepth-s, edgedepth-s-int8 ... of the package. "
-        "Without one: the sensor's depth.",
+        help="Model: a bundle folder, an .onnx file, or edgedepth-s, edgedepth-s-int8 ... of the package.",
     ),
 ]
 BundleArgument = Annotated[
@@ -165,7 +165,7 @@ def _file(value: str | Path) -> Path:
 
 
 def open_estimator(
-    model: Path | None,
+    model: Path | Model | None,
     spec: Path | None,
     backend: str | None,
     *,

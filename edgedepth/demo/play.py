@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from edgedepth.backends import BackendOptions, open_backend
+from edgedepth.backends import Backend, BackendOptions, open_backend
 from edgedepth.bundle import Model
 from edgedepth.depth import FrameEstimator
 from edgedepth.depth.preprocess import preprocess
@@ -48,7 +48,7 @@ class Played:
     Attributes:
         summary: of the run.
         seen: every frame that was published, in order.
-        judged: the results of the frames that carry a truth.
+        judged: the results of the frames that carry a truth; empty only when it was stopped before the first.
         stopped_by: the signal that ended it early, or None.
     """
 
@@ -67,7 +67,7 @@ def play(
     ``workers`` as in Pipeline.
 
     Raises:
-        InputError: it was stopped before the first frame.
+        InputError: of a live clip so much was dropped that no frame is left to judge.
         EdgeDepthError: what went wrong in source, network or sinks.
     """
     pipeline = Pipeline(source, estimator, meter=meter, tracker=HeightTracker(), sinks=sinks, workers=workers)
@@ -80,8 +80,11 @@ def play(
                 played.judged.append(result)  # its arrays are kept with it and not used again
     played.summary = pipeline.summary
     played.stopped_by = signals[0] if signals else None
-    if not played.judged:
-        raise InputError("the clip was stopped before a frame that carries its truth; let it play")
+    if not played.judged and not signals:
+        raise InputError(
+            f"of {clip.info.frames} frames played live this machine kept up with {len(played.seen)}, and the truth of "
+            "none of them is known; --fast takes every frame, however long it takes"
+        )
     return played
 
 
@@ -108,29 +111,24 @@ def measure_speed(source: Source, estimator: FrameEstimator, model: Model, optio
         model: what it runs. backend: on which library, as ``open_backend``.
     """
     summary = Pipeline(source, estimator).run()
-    plan = ResizePlan.for_frame(model.spec.input, (model.spec.input.width, model.spec.input.height))
-    grey = np.full((model.spec.input.height, model.spec.input.width, 3), 128, np.uint8)
-    with open_backend(Path(model.onnx_path), options, name=backend) as opened:
-        feeds = {model.spec.input.name or opened.inputs[0].name: preprocess(model.spec.input, plan)(grey)}
-        replicas = [opened.replica() for _ in range(summary.workers)]
+    spec = model.spec.input
+    grey = np.full((spec.height, spec.width, 3), 128, np.uint8)
+    tensor = preprocess(spec, ResizePlan.for_frame(spec, (spec.width, spec.height)))(grey)
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_backend(model.onnx_path, options, name=backend))
+        feeds = {spec.name or opened.inputs[0].name: tensor}
+        replicas = [stack.enter_context(opened.replica()) for _ in range(summary.workers)]
+        threads = stack.enter_context(ThreadPoolExecutor(len(replicas)))
+
+        def took_s(runs: int) -> float:
+            def work(replica: Backend) -> None:
+                for _ in range(runs):
+                    replica.run(feeds)
+
+            start_s = time.perf_counter()
+            list(threads.map(work, replicas))
+            return time.perf_counter() - start_s
+
+        took_s(_WARM_UP_RUNS)
         runs = -(-summary.frames // len(replicas))
-        ready = threading.Barrier(len(replicas) + 1)
-
-        def work(index: int) -> None:
-            for _ in range(_WARM_UP_RUNS):
-                replicas[index].run(feeds)
-            ready.wait()
-            for _ in range(runs):
-                replicas[index].run(feeds)
-
-        threads = [threading.Thread(target=work, args=(index,), daemon=True) for index in range(len(replicas))]
-        for thread in threads:
-            thread.start()
-        ready.wait()
-        start_s = time.perf_counter()
-        for thread in threads:
-            thread.join()
-        took_s = time.perf_counter() - start_s
-        for replica in replicas:
-            replica.close()
-    return Speed(summary.fps, runs * len(replicas) / took_s)
+        return Speed(summary.fps, runs * len(replicas) / took_s(runs))

@@ -39,17 +39,18 @@ def is_demo_folder(folder: Path) -> bool:
 
 
 def summary_of(
-    clip: Clip, played: Played, scores: DemoScores, *, model: Mapping[str, Any], scale: str, speed: Speed | None = None
-) -> dict[str, Any]:
+    clip: Clip, played: Played, scores: DemoScores, *, live: bool, model: Mapping[str, Any], scale: str,
+    speed: Speed | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Everything a demo found, JSON-ready.
 
     Args:
         clip, played, scores: of one run.
+        live: played as a camera would, not as a file.
         model: what gave the depth.
         scale: where the metres of the heights come from.
         speed: throughput as a file, when it was measured.
     """
-    run, live = played.summary, speed is None
     return {
         "made_by": MADE_BY,
         "schema_version": 1,
@@ -57,7 +58,7 @@ def summary_of(
         "clip": {"frames": clip.info.frames, "fps": clip.info.fps, "seed": clip.info.seed},
         "model": dict(model),
         "machine": describe_device().name,
-        "stream": run.as_dict(),
+        "stream": played.summary.as_dict(),
         **scores.as_dict(),
         "height_scale": scale,
         "frames_without_floor": sum(seen.measurement.floor is None for seen in played.seen),
@@ -110,7 +111,7 @@ def _body(
     yield '<h2>Over time</h2><div class="plots">' + "".join(_charts(clip, played, scores)) + "</div>"
     yield "<h2>Where a frame's time goes</h2>" + _stages(run)
     yield (
-        "<h2>Files</h2><ul><li><a href='depth.mp4'>depth.mp4</a>: every frame beside its depth</li>"
+        "<h2>Files</h2><ul><li><a href='depth.mp4'>depth.mp4</a>: every frame shown, beside its depth</li>"
         "<li><a href='results.jsonl'>results.jsonl</a>: one line a frame</li>"
         "<li><a href='summary.json'>summary.json</a>: the numbers of this page</li></ul>"
     )
@@ -138,7 +139,7 @@ def _people(people: Sequence[PersonScore], scale: str) -> str:
     for one in people:
         cells = [one.name, f"{one.stature_m:.2f} m"]
         if one.height_m is None or one.interval_m is None or one.error_m is None:
-            cells += ["not measured", "", "", ""]
+            cells += [f"not measured: {one.refused}", "", "", ""]
         else:
             cells += [f"{one.height_m:.3f} m", f"{one.interval_m[0]:.2f} - {one.interval_m[1]:.2f} m",
                       f"{100 * one.error_m:+.1f} cm", "yes" if one.holds else "no"]  # fmt: skip

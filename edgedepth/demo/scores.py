@@ -58,7 +58,7 @@ class PersonScore:
     Attributes:
         name, stature_m: as the clip says.
         frames: those in which they were found.
-        tracked: the height that all frames tell together; None when nobody was followed at their place.
+        tracked: what all frames tell together; None when nobody was followed at their place.
     """
 
     name: str
@@ -75,6 +75,11 @@ class PersonScore:
     def interval_m(self) -> tuple[float, float] | None:
         """Its 95 % interval."""
         return None if self.tracked is None else self.tracked.interval_m
+
+    @property
+    def refused(self) -> str | None:
+        """Why there is no height; None when there is one."""
+        return "not_found: nobody was followed where they are" if self.tracked is None else self.tracked.refused
 
     @property
     def error_m(self) -> float | None:
@@ -96,7 +101,8 @@ class PersonScore:
             "error_m": _rounded(self.error_m),
             "interval_holds_stature": self.holds,
             "mode": None if self.tracked is None else self.tracked.mode,
-            "refused": None if self.tracked is None else self.tracked.refused,
+            "refused": self.refused,
+            "frames": 0 if self.tracked is None else self.tracked.frames,
             "frames_found": len(self.frames),
             "frames_measured": sum(one.height_m is not None for one in self.frames),
         }

@@ -71,7 +71,7 @@ class DepthEstimator(Closing):
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        model: Model | str | Path,
         spec_path: str | Path | None = None,
         *,
         backend: str | None = None,
@@ -82,13 +82,16 @@ class DepthEstimator(Closing):
     ) -> DepthEstimator:
         """Load a bundle, or a bare ``.onnx`` with its spec, and the backend ``backend`` (None: the default one).
 
+        A Model is taken as ``load_model`` gave it, and its files are not read and checked again.
+
         Raises:
             BundleError, SpecError: see ``load_model`` and ``check_spec``.
             BackendError, BackendUnavailable, MissingExtraError: see ``open_backend``.
             NotMetricError: as the class.
             GateError: a network compiled here does not give the bundle's numbers.
         """
-        model = load_model(path, spec_path)
+        if not isinstance(model, Model):
+            model = load_model(model, spec_path)
         opened = open_backend(model.onnx_path, options, name=backend)
         try:
             prove_backend(model, opened)

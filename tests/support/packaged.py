@@ -25,7 +25,7 @@ def use_data_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return data / "models"
 
 
-def write_model(folder: Path, made: Path) -> Path:
+def write_model(folder: Path, made: Path, kind: DepthKind = DepthKind.METRIC) -> Path:
     """A bundle of a network to which red is near and a person. ``made``: folder for its .onnx."""
     onnx = write_network(made / "net.onnx", size_wh=(64, 48), weights=(-1.0, 2.0, 3.0), person=(8.0, -6.0, -2.0))
     write_bundle(
@@ -33,7 +33,7 @@ def write_model(folder: Path, made: Path) -> Path:
         ModelSpec(
             name="tiny",
             input=InputSpec(name="image", width=64, height=48, resize="letterbox", interpolation="area"),
-            output=OutputSpec(name="depth", kind=DepthKind.METRIC, valid_range_m=(0.1, 20.0)),
+            output=OutputSpec(name="depth", kind=kind, valid_range_m=(0.1, 20.0)),
             person=PersonSpec(name="person"),
         ),
         onnx,

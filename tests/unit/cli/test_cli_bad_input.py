@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from networks import write_network
 from packaged import use_data_of
+from refusals import refused
 
 Cli = Callable[..., Any]
 
@@ -43,15 +44,6 @@ def spec_file(path: Path, **changes: str) -> Path:
         f'dtype = "{values["dtype"]}"\n[output]\nkind = "{values["kind"]}"\n'
     )
     return path
-
-
-def refused(ended: Any, *words: str) -> None:
-    assert ended.code == 2, ended
-    assert ended.out == ""
-    assert ended.err.startswith("edgedepth: error: ")
-    assert ended.err.count("\n") == 1, "one line"
-    for word in words:
-        assert word in ended.err
 
 
 def test_missing_source(edgedepth: Cli, tmp_path: Path) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from packaged import write_model
 
+from edgedepth.backends import BackendOptions, TensorSpec
+from edgedepth.bundle import load_model
 from edgedepth.closing import Closing
-from edgedepth.demo import DemoScores, Played, play, score
+from edgedepth.demo import DemoScores, Played, measure_speed, play, score
 from edgedepth.demo.charts import Band, Curve, Level, chart
 from edgedepth.demo.pictures import comparison, error_colours
-from edgedepth.errors import InputError
+from edgedepth.errors import BackendError, InputError
+from edgedepth.geometry.measurement import Measurement
 from edgedepth.people import HeightMeter, MaskFinder
 from edgedepth.resources import clip_folder
 from edgedepth.sources import FakeSource, open_source
@@ -111,8 +118,47 @@ def test_half_of_a_mask_is_an_overlap_of_a_half(clip: Clip, frames: list[Frame])
 
 
 def test_a_clip_that_shows_nothing_judged_is_refused(clip: Clip, frames: list[Frame]) -> None:
-    with pytest.raises(InputError, match="before a frame that carries its truth"):
+    with pytest.raises(InputError, match=r"kept up with 0, .* --fast takes every frame"):
         played(clip, [], 1.0)
+
+
+def test_somebody_who_is_never_found_is_not_measured_and_the_reason_is_given(clip: Clip, frames: list[Frame]) -> None:
+    run = played(clip, frames[:1], 1.0)
+    run.seen = [replace(seen, measurement=Measurement(None), people=()) for seen in run.seen]
+    for person in score(clip, run, 0.5).people:
+        assert (person.height_m, person.error_m, person.holds) == (None, None, None)
+        told = person.as_dict()
+        assert (told["frames"], told["frames_found"]) == (0, 0)
+        assert told["refused"].startswith("not_found: ")
+
+
+class Failing:
+    """A backend that cannot run."""
+
+    inputs = (TensorSpec("image", np.dtype(np.float32), (1, 3, 48, 64)),)
+
+    def __enter__(self) -> Failing:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def replica(self) -> Failing:
+        return self
+
+    def run(self, feeds: object) -> None:
+        raise BackendError("out of memory")
+
+
+def test_a_network_that_fails_while_it_is_timed_ends_the_timing(
+    clip: Clip, frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules[measure_speed.__module__]  # its name in the package is the function
+    monkeypatch.setattr(module, "open_backend", lambda *arguments, **options: Failing())
+    model = load_model(write_model(tmp_path / "tiny", tmp_path / "made"))
+    source = FakeSource(iter(frames[:2]), intrinsics=clip.intrinsics)
+    with pytest.raises(BackendError, match="out of memory"):
+        measure_speed(source, Oracle(clip, 1.0), model, BackendOptions(), None)
 
 
 def test_a_picture_has_four_panels(clip: Clip, frames: list[Frame]) -> None:
