@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from graphs import FLOAT, HALF, attention, conv, quantised_conv, save_graph, tensor
 from onnx import helper
+from rtx import tensors_of
 
-from edgedepth.backends.base import EngineOptions
+from edgedepth.backends.base import EngineOptions, TensorSpec
 from edgedepth.backends.tensorrt.builder import build_engine
 from edgedepth.backends.tensorrt.flavour import Flavour, load_tensorrt
+from edgedepth.bundle import check_spec, load_model
 from edgedepth.errors import EngineError, InputError
+from edgedepth.resources import packaged_bundle
 
 SM86, SM120 = ((8, 6),), ((12, 0),)
 
@@ -41,6 +44,21 @@ def test_every_precision_builds(rtx: Flavour, tmp_path: Path, write, target) -> 
     assert built.plan[:4] == b"vtrt"  # TensorRT-RTX's mark
     assert built.strongly_typed
     assert built.warnings == ()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_packaged_model_s_engine_gives_depth_and_person_as_its_spec_says(rtx: Flavour, precision: str) -> None:
+    model = load_model(packaged_bundle(f"edgedepth-s-{precision}"))
+    built = build_engine(model.onnx_path, EngineOptions(), flavour=rtx, target=SM86)
+    assert built.strongly_typed
+    assert built.warnings == ()
+    inputs, outputs = tensors_of(built.plan)
+    spec, single = model.spec, np.dtype(np.float32)
+    height, width = spec.input.height, spec.input.width
+    assert inputs == {"image": TensorSpec("image", single, (1, 3, height, width))}
+    assert outputs == {name: TensorSpec(name, single, (1, 1, height, width)) for name in ("depth", "person")}
+    image, depth, person = check_spec(spec, tuple(inputs.values()), tuple(outputs.values()))
+    assert (image.name, depth.name, person and person.name) == ("image", "depth", "person")
 
 
 def test_the_precision_in_the_file_reaches_the_plan(rtx: Flavour, tmp_path: Path) -> None:
