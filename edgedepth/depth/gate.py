@@ -63,8 +63,9 @@ TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(relative_error=0.002, region_error=0.01, scale=0.001, spread=0.001, person=0.005),
     "fp16": Tolerance(relative_error=0.01, region_error=0.03, scale=0.005, spread=0.005, person=0.02),
     # Against the FP32 original, so quantisation itself is inside: FastDepth in INT8 measures
-    # 0.035, 1.010 and 0.046 on fourteen rooms, and 0.23 in its worst region.
-    "int8": Tolerance(relative_error=0.07, region_error=0.3, scale=0.03, spread=0.09, person=0.3),
+    # 0.035, 1.010 and 0.046 on fourteen rooms, and 0.23 in its worst region. The masks of edgedepth-s in INT8 measure
+    # 0.05 in their worst region on sixteen rooms.
+    "int8": Tolerance(relative_error=0.07, region_error=0.3, scale=0.03, spread=0.09, person=0.1),
 }
 
 

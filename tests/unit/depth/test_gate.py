@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from edgedepth.backends import FakeBackend, TensorSpec
-from edgedepth.bundle import Golden, ModelSpec, parse_spec
+from edgedepth.backends import FakeBackend, TensorSpec, open_backend
+from edgedepth.bundle import Golden, ModelSpec, load_model, parse_spec, read_golden
 from edgedepth.depth.gate import TOLERANCES, Tolerance, check_backend, measure_backend
 from edgedepth.errors import BackendError, BundleError, GateError
+from edgedepth.resources import packaged_bundle
 
 F32 = np.dtype(np.float32)
 SHAPE = (1, 1, 8, 8)
@@ -144,3 +146,42 @@ def test_one_wrong_region_is_seen_although_the_frame_s_mean_is_fine() -> None:
     with pytest.raises(GateError, match=r"relative error 20\.00% in one region") as caught:
         check_backend(spec, Golden(inputs, outputs), FakeBackend((image,), (depth,), run))
     assert "golden frames: relative error 20" in str(caught.value), "the mean alone is within tolerance"
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("fp32", 0.005), ("fp16", 0.02), ("int8", 0.1)])
+def test_probabilities_are_held_to_their_precision_s_tolerance(golden: Golden, precision: str, allowed: float) -> None:
+    person = np.full_like(golden.outputs, 0.5)
+    both = replace(golden, person=person)
+    spec = gate_spec(output={"name": "depth"}, person={"name": "person"}, precision=precision)
+    tensors = tuple(TensorSpec(name, F32, SHAPE) for name in ("depth", "person"))
+
+    def moved(by: float) -> FakeBackend:
+        def run(feeds):
+            index = int(feeds["image"].flat[0])
+            return {"depth": both.outputs[index], "person": person[index] + np.float32(by)}
+
+        return FakeBackend((TensorSpec("image", F32, (1, 3, 8, 8)),), tensors, run)
+
+    assert measure_backend(spec, both, moved(0.9 * allowed)).failures == ()
+    (why,) = measure_backend(spec, both, moved(1.1 * allowed)).failures
+    assert why.startswith("probability of a person off by")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_packaged_model_passes_and_not_with_a_shifted_bias_of_its_masks(precision: str) -> None:
+    model = load_model(packaged_bundle(f"edgedepth-s-{precision}"))
+    assert model.golden_path is not None
+    packed = read_golden(model.golden_path)
+
+    with open_backend(model.onnx_path, name="onnxruntime:cpu") as network:
+
+        def shifted(feeds):
+            given = network.run(feeds)
+            p = given["person"]
+            # sigmoid(x - 3), of the p = sigmoid(x) that is given.
+            return {**given, "person": p / (p + (1 - p) * np.float32(np.e**3))}
+
+        assert measure_backend(model.spec, packed, network).failures == ()
+        spoilt = FakeBackend(network.inputs, network.outputs, shifted)
+        with pytest.raises(GateError, match=r"golden frames: probability of a person off by 0\.\d+ in one region \("):
+            check_backend(model.spec, packed, spoilt)
