@@ -1,6 +1,7 @@
 """Depth and person probability as a small monocular network would give them, made of the truth.
 
-Stands in for a network where its errors must be known: heights are tested and their error model is checked with it.
+Stands in for a network where its errors must be known: ``benchmarks/height_mono.py`` checks the error model of heights
+with it.
 """
 
 from __future__ import annotations

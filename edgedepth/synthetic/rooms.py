@@ -22,16 +22,13 @@ from edgedepth.types import Intrinsics
 __all__ = ["room_scene"]
 
 
-def room_scene(
-    seed: int, *, width: int = 640, height: int = 480, people: int | None = None, hfov_deg: float | None = None
-) -> RoomScene:
+def room_scene(seed: int, *, width: int = 640, height: int = 480, people: int | None = None) -> RoomScene:
     """A room nobody designed.
 
     Args:
         seed: 0 or more.
         width, height: of the image, pixels.
         people: how many, 0 to 3; None draws it. Fewer when there is no free place for them.
-        hfov_deg: horizontal field of view; None draws 50 to 90 degrees.
 
     Raises:
         InputError: a negative seed, or more people than 3.
@@ -40,7 +37,7 @@ def room_scene(
         raise InputError(f"a room takes a seed of 0 or more, found {seed}")
     if people is not None and not 0 <= people <= 3:
         raise InputError(f"a room takes 0 to 3 people, found {people}")
-    return _Maker(np.random.default_rng([seed, 0x5EED])).make(seed, width, height, people, hfov_deg)
+    return _Maker(np.random.default_rng([seed, 0x5EED])).make(seed, width, height, people)
 
 
 Rect = tuple[float, float, float, float]
@@ -54,14 +51,14 @@ class _Maker:
         self.blocks: list[Rect] = []
         self.solids: list[Solid] = []
 
-    def make(self, seed: int, width: int, height: int, people: int | None, hfov_deg: float | None) -> RoomScene:
+    def make(self, seed: int, width: int, height: int, people: int | None) -> RoomScene:
         rng = self.rng
         w, d, h = rng.uniform(2.8, 7.0), rng.uniform(3.4, 8.5), rng.uniform(2.3, 3.2)
         self.room = Room((-w / 2, w / 2), (0.0, d), h)
         self.palette = [self._colour(0.15, 0.95) for _ in range(4)]
-        fov = rng.uniform(50, 90) if hfov_deg is None else hfov_deg
+        self.fov_deg = float(rng.uniform(50, 90))
         camera = Camera(
-            Intrinsics.from_fov(width, height, hfov_deg=float(fov)),
+            Intrinsics.from_fov(width, height, hfov_deg=self.fov_deg),
             height_m=float(min(rng.uniform(0.5, 2.2), h - 0.15)),
             pitch_deg=float(rng.uniform(-5, 30)),
             roll_deg=float(np.clip(rng.normal(0, 4), -10, 10)),
@@ -71,7 +68,7 @@ class _Maker:
         # Towards some place in the far half.
         to_x, to_y = rng.uniform(-0.35, 0.35) * w, rng.uniform(0.6, 1.0) * d
         camera = replace(camera, yaw_deg=math.degrees(math.atan2(to_x - camera.x_m, to_y - camera.y_m)))
-        self.camera, self.fov = camera, float(fov)
+        self.camera = camera
         # Free in front of the lens, or one piece fills the picture.
         yaw = math.radians(camera.yaw_deg)
         ahead_x, ahead_y = camera.x_m + 0.5 * math.sin(yaw), camera.y_m + 0.5 * math.cos(yaw)
@@ -267,7 +264,7 @@ class _Maker:
         rng, camera = self.rng, self.camera
         (x0, x1), (y0, y1) = self.room.x_m, self.room.y_m
         for _ in range(30):
-            bearing = math.radians(camera.yaw_deg + rng.uniform(-0.42, 0.42) * self.fov)
+            bearing = math.radians(camera.yaw_deg + rng.uniform(-0.42, 0.42) * self.fov_deg)
             distance = rng.uniform(1.2, 5.5)
             x, y = camera.x_m + distance * math.sin(bearing), camera.y_m + distance * math.cos(bearing)
             walks = rng.random() < 0.5
