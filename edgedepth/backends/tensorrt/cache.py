@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,10 +18,7 @@ from edgedepth.backends.tensorrt.private import make_private_folder, write_priva
 from edgedepth.backends.tensorrt.record import PLAN_FILE, RECORD_FILE, EngineRecord, Rejected, read_engine, read_record
 from edgedepth.errors import EngineError
 
-__all__ = ["CachedEngine", "EngineCache", "Listed", "default_cache_root"]
-
-_DAY_S = 86400.0
-_HEX = frozenset("0123456789abcdef")
+__all__ = ["CachedEngine", "EngineCache", "default_cache_root"]
 
 
 def default_cache_root() -> Path:
@@ -65,25 +60,6 @@ class CachedEngine:
         self.cache.record_proof(self.key, report, plan_sha256=self.record.plan_sha256)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """An engine as ``list_engines`` finds it.
-
-    Attributes:
-        key: its folder's name.
-        record: None when it must not be loaded.
-        problem: why it must not, or None.
-        size_bytes: on disk.
-        unused_days: since it was last built or loaded.
-    """
-
-    key: str
-    record: EngineRecord | None
-    problem: str | None
-    size_bytes: int
-    unused_days: float
-
-
 class EngineCache:
     """The engines of one user.
 
@@ -116,8 +92,6 @@ class EngineCache:
             return None
         except Rejected as reason:
             return str(reason)
-        with suppress(OSError):  # remembers the last use, for prune
-            os.utime(folder / RECORD_FILE)
         return CachedEngine(plan, record, folder, self)
 
     def get_or_build(
@@ -222,42 +196,6 @@ class EngineCache:
             if plan_sha256 in (None, record.plan_sha256):
                 _write_record(self.folder(key), record.model_copy(update={"gate": dict(report)}))
 
-    def list_engines(self) -> tuple[Listed, ...]:
-        """Every engine, the most recently used first."""
-        folders = [folder for folder in self.root.iterdir() if len(folder.name) == 64 and set(folder.name) <= _HEX]
-        return tuple(sorted((self._listed(folder) for folder in folders), key=lambda listed: listed.unused_days))
-
-    def prune(
-        self,
-        *,
-        unused_days: float | None = None,
-        keep: Callable[[EngineRecord], bool] | None = None,
-    ) -> tuple[Listed, ...]:
-        """Delete engines that must not be loaded, and on request others. One that is being built is left alone.
-
-        Args:
-            unused_days: delete what was not loaded for so long.
-            keep: delete those it says False of, such as those of another device.
-
-        Returns:
-            What was deleted.
-        """
-        deleted = []
-        for listed in self.list_engines():
-            stale = unused_days is not None and listed.unused_days > unused_days
-            unwanted = listed.record is None or (keep is not None and not keep(listed.record))
-            if (stale or unwanted) and self._delete(listed.key):
-                deleted.append(listed)
-        return tuple(deleted)
-
-    def _delete(self, key: str) -> bool:
-        try:
-            with self._locked(key, None):
-                shutil.rmtree(self.folder(key), ignore_errors=True)
-        except BlockingIOError:
-            return False
-        return not self.folder(key).exists()
-
     def _look(self, key: str) -> EngineRecord | str:
         try:
             record = read_record(self.folder(key))
@@ -269,24 +207,9 @@ class EngineCache:
             return f"{self.folder(key)} holds the engine of another key, {record.key}"
         return record
 
-    def _listed(self, folder: Path) -> Listed:
-        try:
-            record = self._look(folder.name)
-        except EngineError as error:
-            record = str(error)
-        stats = [path.lstat() for path in folder.iterdir()] if os.access(folder, os.R_OK | os.X_OK) else []
-        newest = max((stat.st_mtime for stat in stats), default=folder.lstat().st_mtime)
-        return Listed(
-            key=folder.name,
-            record=record if isinstance(record, EngineRecord) else None,
-            problem=record if isinstance(record, str) else None,
-            size_bytes=sum(stat.st_size for stat in stats),
-            unused_days=max(0.0, (time.time() - newest) / _DAY_S),
-        )
-
-    def _locked(self, key: str, report: Callable[[str], None] | None) -> AbstractContextManager[None]:
-        waiting = None if report is None else lambda: report("another process is building this engine; waiting for it")
-        return file_lock(self.root / f"{key}.lock", waiting)
+    def _locked(self, key: str, report: Callable[[str], None]) -> AbstractContextManager[None]:
+        waiting = "another process is building this engine; waiting for it"
+        return file_lock(self.root / f"{key}.lock", lambda: report(waiting))
 
 
 def _write_record(folder: Path, record: EngineRecord) -> None:

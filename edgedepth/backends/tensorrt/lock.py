@@ -14,17 +14,16 @@ __all__ = ["file_lock"]
 
 
 @contextmanager
-def file_lock(path: Path, waiting: Callable[[], None] | None) -> Iterator[None]:
+def file_lock(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the lock of ``path``; it is given back when the block ends, and when the process dies.
 
     The file is empty and stays: deleting it would let in who creates it anew beside who waits on the old one.
 
     Args:
         path: the lock file, created when it is not there.
-        waiting: called once when another holds the lock, before waiting for it; None does not wait.
+        waiting: called once when another holds the lock, before waiting for it.
 
     Raises:
-        BlockingIOError: another holds it, and ``waiting`` is None.
         OutputError: the file cannot be made.
     """
     with output_errors(path):
@@ -33,8 +32,6 @@ def file_lock(path: Path, waiting: Callable[[], None] | None) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if waiting is None:
-                raise
             waiting()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
