@@ -191,7 +191,8 @@ _ADVICE = (
     ),
     (
         r"InsufficientDriver|SystemDriverMismatch|SYSTEM_DRIVER_MISMATCH|StubLibrary|STUB_LIBRARY",
-        "the NVIDIA driver is missing or older than the CUDA library: update it, or install an older cuda-python",
+        "the NVIDIA driver is missing or older than the CUDA library: install or update it, or install an older "
+        "cuda-python; without an NVIDIA GPU use another backend",
     ),
     (
         r"NoDevice|NO_DEVICE|no CUDA-capable|DevicesUnavailable",
