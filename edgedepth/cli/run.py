@@ -74,6 +74,8 @@ def run(
         raise InputError("--json and --jsonl - both write to standard output; send one of them to a file")
     if detector and not height:
         raise InputError("--detector finds people to measure; add --height")
+    if camera_height is not None and not height:
+        raise InputError("--camera-height scales the depth that heights are measured in; add --height")
     opt.refuse_overwrites(
         {"the source": source, "--model": model, "--spec": spec, "--intrinsics": intrinsics, "--detector": detector},
         {"--jsonl": jsonl, "--video": video, "--png": png},
@@ -94,8 +96,6 @@ def run(
             finder = stack.enter_context(closing(opt.make_finder(detector, estimator, options)))
             meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, scaled=metric is not None)
             tracker = HeightTracker()
-        elif camera_height is not None:
-            raise InputError("--camera-height scales the depth that heights are measured in; add --height")
         # Sinks last: nothing is created for a run that cannot start. The pipeline closes them.
         sinks: list[Sink] = []
         if jsonl is not None:

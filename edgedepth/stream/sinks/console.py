@@ -50,6 +50,7 @@ class ConsoleSink(BaseSink):
         self._stages_ms: dict[str, deque[float]] = {}
         self._shown_s = -np.inf
         self._last: _Shown | None = None
+        self._newest_shown: _Shown | None = None
         self._live: Live | None = None
         if self._console.is_terminal:
             # Drawn by write itself: rich's own refresh thread would read these deques while they change.
@@ -68,7 +69,7 @@ class ConsoleSink(BaseSink):
             self._show(self._last)
 
     def _finish(self) -> None:
-        if self._last is not None:
+        if self._last is not None and self._last is not self._newest_shown:
             self._show(self._last)
         self._abort()
 
@@ -78,6 +79,7 @@ class ConsoleSink(BaseSink):
             self._live = None
 
     def _show(self, shown: _Shown) -> None:
+        self._newest_shown = shown
         if self._live is None:
             self._console.print(self._line(shown), highlight=False, markup=False, soft_wrap=True)
         else:

@@ -30,7 +30,8 @@ class VideoSink(BaseSink):
 
     Args:
         target: file name; the suffix chooses container and codec (CODECS).
-        fps: frame rate of the file; the source's, so that it plays at its own speed.
+        fps: frame rate of the file; the source's, so that it plays at its own speed. Frames that a live source dropped
+            are not in it: it is shorter by as much.
         range_m: (near, far) of the colours; by default chosen from the first frame with depth and then kept.
         codec: four letters for ``cv2.VideoWriter``, such as ``avc1`` where this OpenCV has an H.264 encoder.
         colormap: a name in colormap.COLORMAPS.

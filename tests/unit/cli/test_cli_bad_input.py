@@ -46,6 +46,11 @@ def spec_file(path: Path, **changes: str) -> Path:
     return path
 
 
+def test_what_belongs_to_heights_without_heights_is_told_before_anything_is_opened(edgedepth: Cli) -> None:
+    refused(edgedepth("run", "none.mp4", "--camera-height", 1.4), "--camera-height", "add --height")
+    refused(edgedepth("run", "none.mp4", "--detector", "yolox.onnx"), "--detector", "add --height")
+
+
 def test_missing_source(edgedepth: Cli, tmp_path: Path) -> None:
     refused(edgedepth("run", tmp_path / "none.mp4"), "none.mp4", "no such file")
 

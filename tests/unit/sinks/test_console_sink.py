@@ -79,6 +79,10 @@ def test_plain_lines_are_few_and_without_control_codes() -> None:
     assert lines[1].startswith("frame 99  fps 25.0  age p50/p95 40/40 ms  centre 2.50 m  dropped 4")
 
 
+def test_the_last_line_is_said_once() -> None:
+    assert len(shown(terminal=False, results=[make_result(0)]).splitlines()) == 1
+
+
 def test_a_floor_that_was_refused() -> None:
     refused = Measurement(None, floor_refused="too_few_points: 12 of 300")
     assert "floor refused: too_few_points: 12 of 300" in shown(terminal=False, results=[make_result(0, refused)])
