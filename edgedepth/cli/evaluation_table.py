@@ -37,13 +37,10 @@ def report_lines(reports: Sequence[EvaluationReport]) -> Iterator[RenderableType
     yield table
     first = reports[0]
     rules = first.protocol
-    limits = f"{rules.min_depth_m:g} - {rules.max_depth_m:g} m"
-    if rules.ranges_m:
-        limits = "; ".join(f"{name} {low:g} - {high:g} m" for name, (low, high) in rules.ranges_m.items())
-    yield escape(
-        f"protocol {rules.name}: {limits}, crop {rules.crop or 'none'}, "
-        f"{'clipped' if rules.clips else 'not clipped'}; alignment: {first.alignment}"
-    )
+    parts = [rules.limits]
+    if rules.truth == "depth":
+        parts += [f"crop {rules.crop or 'none'}", "clipped" if rules.clips else "not clipped"]
+    yield escape(f"protocol {rules.name}: {', '.join(parts)}; alignment: {first.alignment}")
     yield escape(f"{len(first.frames)} of {first.samples} samples of {first.dataset}")
     skipped = list(dict.fromkeys((one.id, one.reason) for report in reports for one in report.skipped))
     for name, reason in skipped[:_MOST_SKIPPED]:

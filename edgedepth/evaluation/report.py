@@ -158,6 +158,16 @@ class ProtocolInfo(_Section):
     ranges_m: dict[str, tuple[Finite, Finite]]
     crop: str | None
     clips: bool
+    truth: Literal["depth", "pairs"] = "depth"
+
+    @property
+    def limits(self) -> str:
+        """Which true depths are scored, for a person; ordinal pairs have none."""
+        if self.truth == "pairs":
+            return "ordinal pairs"
+        if self.ranges_m:
+            return "; ".join(f"{name} {low:g} - {high:g} m" for name, (low, high) in self.ranges_m.items())
+        return f"{self.min_depth_m:g} - {self.max_depth_m:g} m"
 
 
 class EvaluationReport(_Section):

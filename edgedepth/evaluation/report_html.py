@@ -83,13 +83,9 @@ def _names(reports: Sequence[EvaluationReport]) -> list[str]:
 
 def _facts(reports: Sequence[EvaluationReport]) -> str:
     report, rules = reports[0], reports[0].protocol
-    limits = f"{rules.min_depth_m:g} - {rules.max_depth_m:g} m"
-    if rules.ranges_m:
-        limits = "; ".join(f"{name} {low:g} - {high:g} m" for name, (low, high) in rules.ranges_m.items())
     facts = {
         "protocol": f"{rules.title} ({rules.source})",
-        "true depth": f"{limits}, both ends excluded; crop: {rules.crop or 'none'}; "
-        f"prediction {'clipped to the range' if rules.clips else 'not clipped'}",
+        "truth": rules.limits,
         "alignment": ", ".join(dict.fromkeys(one.alignment for one in reports)),
         "data": f"{report.dataset} ({report.dataset_kind})",
         "frames": ", ".join(dict.fromkeys(f"{len(one.frames)} scored, {len(one.skipped)} skipped" for one in reports)),
@@ -97,6 +93,11 @@ def _facts(reports: Sequence[EvaluationReport]) -> str:
         "made": f"{report.date} on {report.host}; "
         + ", ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
+    if rules.truth == "depth":
+        facts["truth"] += (
+            f", both ends excluded; crop: {rules.crop or 'none'}; "
+            f"prediction {'clipped to the range' if rules.clips else 'not clipped'}"
+        )
     for one in reports:
         if one.estimator.sha256:
             facts[one.estimator.name] = f"SHA-256 {one.estimator.sha256}"

@@ -180,4 +180,5 @@ def _protocol_info(protocol: Protocol) -> ProtocolInfo:
         ranges_m=dict(protocol.ranges_m),
         crop=crop,
         clips=protocol.clips,
+        truth=protocol.truth,
     )

@@ -159,6 +159,7 @@ def test_other_kinds_of_data_and_protocols(edgedepth: Call, tmp_path: Path) -> N
     shown = edgedepth("evaluate", net(tmp_path, "o", "ordinal"), "-p", "diw", "-d", tmp_path / "diw").out
     (row,) = [line.split() for line in shown.splitlines() if line.startswith("DIW_test/0000")]
     assert row[1] in ("0.0000", "1.0000"), "right or wrong"
+    assert "protocol diw: ordinal pairs; alignment: none" in shown.splitlines()
     ended = edgedepth("evaluate", net(tmp_path, "o", "ordinal"), "-p", "diw", "-d", tmp_path / "diw", "-a", "median")
     assert ended.code == 2
     assert "ordinal pairs are scored without an alignment" in ended.err

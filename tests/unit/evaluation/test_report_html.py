@@ -68,6 +68,7 @@ def test_a_report_of_two_estimators(tmp_path: Path) -> None:
     assert "0.1000" in text
     assert "0.3000" in text
     assert "alignment</dt><dd>none" in text
+    assert "<dt>truth</dt><dd>0.1 - 10 m, both ends excluded; crop: none; prediction not clipped</dd>" in text
     assert re.search(r"Skipped</h2><ul><li><b>room_1</b>", text)
     with pytest.raises(OutputError):
         write_html(tmp_path / "none" / "r.html", reports)
@@ -87,4 +88,5 @@ def test_a_report_of_ordinal_pairs(tmp_path: Path) -> None:
     report = evaluate(Flat(), dataset, "diw")
     text = html_report([report], {0: worst_examples(Flat(), dataset, report)})
     assert "WHDR" in text
+    assert "<dt>truth</dt><dd>ordinal pairs</dd>" in text, "and no range of depth, which pairs do not have"
     assert text.count("<img") == len(report.worst), "no histogram of a number there is not"
