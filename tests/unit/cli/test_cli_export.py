@@ -56,6 +56,14 @@ def test_an_unknown_model_lists_those_there_are(edgedepth: Cli) -> None:
     assert "zoedepth-nyu; or give a recipe.toml" in edgedepth("export", "no-such-network").err
 
 
+def test_a_misspelt_model_is_named_before_a_missing_package(edgedepth: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert "no recipe 'fastdpeth'" in edgedepth("export", "fastdpeth").err
+    ended = edgedepth("export", "fastdepth", "--random-init")
+    assert ended.code == 2
+    assert ended.err.startswith("edgedepth: error: onnx is needed here")
+
+
 def test_a_recipe_becomes_a_bundle_that_says_it_is_untrained(edgedepth: Cli, bundle: Path) -> None:
     model = load_model(bundle)
     assert (model.spec.input.height, model.spec.input.width, model.spec.precision) == (64, 96, "fp32")
