@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -136,13 +137,24 @@ def _each_chunk(
         yield from map(write, chunks)
         return
     # spawn: an OpenGL context does not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(write, chunk) for chunk in chunks]
+    with ProcessPoolExecutor(workers, get_context("spawn"), _end_quietly) as pool:
+        # Ctrl-C reaches every process of a terminal: one that is still importing would show a traceback.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            running = [pool.submit(write, chunk) for chunk in chunks]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
             for future in as_completed(running):
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _end_quietly() -> None:
+    """In a new process, where Ctrl-C was held back so far: from now on it just ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def _write_rooms(work: Path, options: SynthOptions, rooms: range) -> dict[int, dict[str, Any]]:

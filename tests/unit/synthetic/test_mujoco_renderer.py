@@ -5,6 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +97,20 @@ def test_the_bytes_do_not_depend_on_how_many_render(tmp_path: Path) -> None:
     write_recording(tmp_path / "one", options)
     write_recording(tmp_path / "two", options, workers=2)
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
+
+
+def test_ctrl_c_ends_every_process_and_shows_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgedepth", "synth", "-n", "4000", "--workers", "2", "-o", tmp_path / "rooms"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    while not list(tmp_path.iterdir()):  # then the processes are started
+        assert running.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    said, _ = running.communicate()
+    assert b"Traceback" not in said, said
+    assert running.returncode == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_recording_is_read_back_as_it_was_rendered(tmp_path: Path) -> None:
