@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import IntrinsicsError
+from edgedepth.geometry.bounds import window_around
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.projection import pixel_rays, ray_grid
 from edgedepth.types import DepthMap, Intrinsics
@@ -42,15 +43,16 @@ def find_feet(mask: NDArray[np.bool_], intrinsics: Intrinsics, floor: FloorPlane
         mask: bool H x W, the person, feet visible.
         floor: the plane; its normal matters and its offset does not.
     """
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
+    window = window_around(mask)
+    body = mask[window]
+    if not body.size:
         return None
-    first = max(int(rows[-1]) - max(2, round(FEET_SHARE * len(rows))), 0)
-    low = mask[first:]
+    low = body[-1 - max(2, round(FEET_SHARE * np.count_nonzero(body.any(axis=1)))) :]
     columns = np.flatnonzero(low.any(axis=0))
     if len(columns) < MIN_COLUMNS:
         return None
-    edge = first + low.shape[0] - low[::-1, columns].argmax(axis=0) - 0.5
+    edge = window[0].stop - low[::-1, columns].argmax(axis=0) - 0.5
+    columns += window[1].start
     xy = pixel_rays(intrinsics, np.stack((columns, edge), axis=-1).astype(np.float64))
     rays = np.concatenate((xy, np.ones((len(xy), 1))), axis=1)
     up = np.asarray(floor.normal)
@@ -82,18 +84,19 @@ def upright_depth(depth: DepthMap, mask: NDArray[np.bool_], floor: FloorPlane) -
         mask: bool H x W, the person.
         floor: in metres.
     """
-    rays = np.concatenate((ray_grid(_camera(depth))[mask], np.ones((int(mask.sum()), 1), np.float32)), axis=1)
-    up = np.asarray(floor.normal, np.float32)
-    level = np.linalg.norm(rays - (rays @ up)[:, None] * up, axis=1)
-    with np.errstate(invalid="ignore"):
-        by_depth = float(np.nanmedian(depth.values[mask] * level)) + FRONT_M
+    window = window_around(mask)
+    inside = mask[window]
+    rays = ray_grid(_camera(depth))[window][inside]
+    across, ahead = (rays @ axis[:2].astype(np.float32) + np.float32(axis[2]) for axis in floor.axes())
+    level = np.hypot(across, ahead)
+    by_depth = _median(depth.values[window][inside] * level) + FRONT_M
     by_feet = _distance_by_feet(depth, mask, floor)
     if by_feet is None or not 1 / MAX_FACTOR < by_feet / by_depth < MAX_FACTOR:
         by_feet = by_depth
     if not np.isfinite(by_feet):
         return depth
     values = depth.values.copy()
-    values[mask] = np.float32(by_feet - FRONT_M) / level
+    values[window][inside] = np.float32(by_feet - FRONT_M) / level
     return replace(depth, values=values)
 
 
@@ -105,11 +108,11 @@ def _camera(depth: DepthMap) -> Intrinsics:
 
 def _distance_by_feet(depth: DepthMap, mask: NDArray[np.bool_], floor: FloorPlane) -> float | None:
     """Horizontal distance of the body's axis, metres; None when the feet leave the image or are hidden."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not len(rows) or rows[-1] >= mask.shape[0] - BORDER_PIXELS:
+    last = window_around(mask)[0].stop - 1
+    if not 0 <= last < mask.shape[0] - BORDER_PIXELS:
         return None
     feet = find_feet(mask, _camera(depth), floor)
-    if feet is None or _hidden(depth, mask, int(rows[-1]), floor):
+    if feet is None or _hidden(depth, mask, last, floor):
         return None
     fall = -float(feet @ np.asarray(floor.normal))
     return floor.offset_m * float(np.sqrt(1 - fall * fall)) / fall + SHOE_M
@@ -121,14 +124,20 @@ def _hidden(depth: DepthMap, mask: NDArray[np.bool_], last: int, floor: FloorPla
     rows = last + np.arange(BELOW_PIXELS[0] * grain, BELOW_PIXELS[1] * grain)
     rows = rows[rows < mask.shape[0]]
     columns = np.flatnonzero(mask[max(0, last - 3 * grain) : last + 1].any(axis=0))
-    above = depth.values[max(0, last - 6 * grain) : last + 1, columns]
-    own = float(np.nanmedian(np.where(mask[max(0, last - 6 * grain) : last + 1, columns], above, np.nan)))
     if not len(rows) or not len(columns):
         return False
+    above = (slice(max(0, last - 6 * grain), last + 1), columns)
+    own = _median(depth.values[above][mask[above]])
     # On a level floor depth goes with 1 / fall along a column.
     middle = float(np.median(columns))
     at = np.array([[middle, float(last)], [middle, float(np.median(rows))]])
     rays = np.concatenate((pixel_rays(_camera(depth), at), np.ones((2, 1))), axis=1)
     falls = -(rays @ np.asarray(floor.normal))
-    below = float(np.nanmedian(depth.values[np.ix_(rows, columns)]))
+    below = _median(depth.values[np.ix_(rows, columns)])
     return bool(below < HIDDEN * own * max(falls[0], 1e-3) / max(falls[1], 1e-3))
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Of those that are known; NaN when none is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else np.nan

@@ -16,6 +16,7 @@ from edgedepth.types import DepthKind, DepthMap
 __all__ = ["FloorOptions", "Vector", "fit_floor"]
 
 Vector = tuple[float, float, float]
+Points = NDArray[np.float32]
 NO_IMU_UP: Vector = (0.0, -1.0, 0.0)
 
 
@@ -142,11 +143,14 @@ class _Search:
         self, blocks: BlockPlanes, prior: NDArray[np.float64], gate_deg: float, options: FloorOptions, metric: bool
     ) -> None:
         self.blocks, self.prior, self.gate_deg, self.options, self.metric = blocks, prior, gate_deg, options, metric
-        self.z_tolerance = blocks.points[:, 2] * np.float32(options.inlier_fraction)
         with np.errstate(invalid="ignore"):
-            self.normals = blocks.plane / np.linalg.norm(blocks.plane, axis=1, keepdims=True)
+            normals = blocks.plane / np.linalg.norm(blocks.plane, axis=1, keepdims=True)
             cone = math.cos(math.radians(min(gate_deg + CANDIDATE_MARGIN_DEG, 80)))
-            self.candidate = blocks.planar & (self.normals @ prior.astype(np.float32) > cone)
+            candidate = blocks.planar & (normals @ prior.astype(np.float32) > cone)
+        # Only these can be inliers: what follows is of them alone, but for what lies below a plane.
+        self.normals, self.points, self.plane = normals[candidate], blocks.points[candidate], blocks.plane[candidate]
+        self.rays = blocks.rays[candidate].astype(np.float64)
+        self.inverse_depth = blocks.inverse_depth[candidate].astype(np.float64)
         self.min_blocks = max(options.min_pixels / blocks.pixels_per_block, options.min_share * blocks.total)
 
     def best(self) -> _Plane:
@@ -186,16 +190,16 @@ class _Search:
             inliers = self._inliers(m, looseness)
             if int(inliers.sum()) < 3:
                 return None
-            A, q = self.blocks.rays[inliers].astype(np.float64), self.blocks.inverse_depth[inliers].astype(np.float64)
+            A, q = self.rays[inliers], self.inverse_depth[inliers]
             W = _tukey(q + A @ m) if looseness <= 1 else np.ones(len(q))
             # Height over the plane is Z (q + A m) / |m|: distances to the plane count, the far floor's as well. Equal
             # weights in inverse depth would be right for random noise alone, and it averages out; a sensor's warp not.
-            W *= self.blocks.points[inliers, 2].astype(np.float64) ** 2
+            W *= self.points[inliers, 2].astype(np.float64) ** 2
             try:
                 m = np.asarray(-np.linalg.solve((A * W[:, None]).T @ A, A.T @ (W * q)), np.float64)
             except np.linalg.LinAlgError:
                 return None
-        height, tolerance = self._heights(m)
+        height, tolerance = self._heights(self.blocks.points, m)
         inliers = self._inliers(m, 1.0)
         return _Plane(m, inliers, float(inliers.sum()), float((height < -3 * tolerance).sum()))
 
@@ -215,10 +219,10 @@ class _Search:
                 f"a floor extends at least {self.options.min_extent_m:g} m and the level surface in view "
                 f"{extent:.2f} m, as a table top does; show more of the floor",
             )
-        height = self._heights(plane.m)[0][plane.inliers].astype(np.float64)
+        height = self._heights(self.points, plane.m)[0][plane.inliers].astype(np.float64)
         rms = math.sqrt(float(np.mean(height**2)))
-        A = self.blocks.rays[plane.inliers].astype(np.float64)
-        residual = self.blocks.inverse_depth[plane.inliers] + A @ plane.m
+        A = self.rays[plane.inliers]
+        residual = self.inverse_depth[plane.inliers] + A @ plane.m
         covariance = CORRELATED_BLOCKS * float(np.mean(residual**2)) * np.linalg.inv(A.T @ A)
         length = float(np.linalg.norm(plane.m))
         nx, ny, nz = (float(v) for v in plane.m / length)
@@ -233,15 +237,15 @@ class _Search:
         return replace(floor, covariance=tuple(float(v) for v in covariance[np.triu_indices(3)]))
 
     def _planes(self) -> list[_Plane]:
-        seeds = np.flatnonzero(self.candidate)
-        if len(seeds) < 3:
+        count = len(self.points)
+        if count < 3:
             return []
         rng = np.random.default_rng(self.options.seed)
-        scored = rng.choice(seeds, min(SCORED_POINTS, len(seeds)), replace=False)
-        drawn = rng.choice(seeds, min(self.options.hypotheses, len(seeds)), replace=False)
-        m = self.blocks.plane[drawn]
+        scored = self.points[rng.choice(count, min(SCORED_POINTS, count), replace=False)]
+        drawn = rng.choice(count, min(self.options.hypotheses, count), replace=False)
+        m = self.plane[drawn]
         length = np.linalg.norm(m, axis=1)
-        height = np.abs(self.blocks.points[scored] @ m.T + np.float32(1)) / length
+        height = np.abs(scored @ m.T + np.float32(1)) / length
         score = (height < 2 * self._tolerance(scored, 1 / length)).sum(axis=0)
         planes: list[_Plane] = []
         for _ in range(MAX_PLANES):
@@ -255,28 +259,28 @@ class _Search:
                 score[plane.inliers[drawn]] = 0  # these blocks lie on it: the same plane again
         return planes
 
-    def _tolerance(self, index: NDArray[np.intp] | slice, offset: NDArray[np.floating] | float) -> NDArray[np.float32]:
+    def _tolerance(self, points: Points, offset: NDArray[np.floating] | float) -> NDArray[np.float32]:
         """Inlier tolerance of blocks (rows) for planes at camera heights ``offset`` (columns, or one)."""
         fixed = self.options.inlier_m if self.metric else self.options.inlier_of_height * offset
-        z = self.z_tolerance[index]
+        z = points[:, 2] * np.float32(self.options.inlier_fraction)
         return np.asarray(np.maximum(z[:, None] if np.ndim(offset) else z, fixed), np.float32)
 
-    def _heights(self, m: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _heights(self, points: Points, m: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         length = float(np.linalg.norm(m))
-        height = (self.blocks.points @ m.astype(np.float32) + np.float32(1)) / np.float32(length)
-        return height, self._tolerance(slice(None), 1 / length)
+        height = (points @ m.astype(np.float32) + np.float32(1)) / np.float32(length)
+        return height, self._tolerance(points, 1 / length)
 
     def _inliers(self, m: NDArray[np.float64], looseness: float) -> NDArray[np.bool_]:
-        height, tolerance = self._heights(m)
+        height, tolerance = self._heights(self.points, m)
         agrees = self.normals @ (m / np.linalg.norm(m)).astype(np.float32) > math.cos(math.radians(AGREEMENT_DEG))
-        return np.asarray(self.candidate & agrees & (np.abs(height) < looseness * tolerance))
+        return np.asarray(agrees & (np.abs(height) < looseness * tolerance))
 
     def _extent(self, plane: _Plane) -> float:
         """The larger side of the floor seen: 5th to 95th percentile along two horizontal axes."""
         n = plane.m / np.linalg.norm(plane.m)
         across = np.cross(n, np.eye(3)[np.abs(n).argmin()])
         across /= np.linalg.norm(across)
-        sides = self.blocks.points[plane.inliers] @ np.stack((across, np.cross(n, across)), axis=1).astype(np.float32)
+        sides = self.points[plane.inliers] @ np.stack((across, np.cross(n, across)), axis=1).astype(np.float32)
         low, high = np.percentile(sides, (5, 95), axis=0)
         return float((high - low).max())
 

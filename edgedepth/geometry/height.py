@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import InputError, IntrinsicsError, MeasurementRefused
+from edgedepth.geometry.bounds import Box, bounds_xywh, window_around
 from edgedepth.geometry.crown import Crown, HeadModel, find_crown
 from edgedepth.geometry.feet import find_feet
 from edgedepth.geometry.measurement import PERSON, HeightMeasurement, Sighting
@@ -22,10 +24,9 @@ from edgedepth.geometry.projection import ray_grid
 from edgedepth.geometry.rim import Rim, find_rim
 from edgedepth.types import DepthMap
 
-__all__ = ["HeightOptions", "bounds_xywh", "clean_depth", "measure_height"]
+__all__ = ["HeightOptions", "clean_depth", "measure_height"]
 
 Mask = NDArray[np.bool_]
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class HeightOptions:
 
 DEFAULTS = HeightOptions()
 MIN_MASK_PIXELS = 100
+MARGIN_PIXELS = 4
 # One independent depth error per 5 x 5 pixels.
 CORRELATED_PIXELS = 25
 # Enough for the medians that tell a body's lean.
@@ -130,16 +132,6 @@ def clean_depth(depth_m: NDArray[np.float32]) -> Mask:
     return np.asarray(valid & (highest - lowest <= np.maximum(np.float32(0.05), np.float32(0.03) * highest)))
 
 
-def bounds_xywh(mask: Mask) -> Box:
-    """x, y, width, height of the smallest box around a mask (bool H x W), pixels; zeros for an empty one."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return 0.0, 0.0, 0.0, 0.0
-    return (
-        float(columns[0]), float(rows[0]), float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1)
-    )  # fmt: skip
-
-
 class _Measurer:
     """One person in one frame. Arrays are cut to the silhouette; intrinsics go with them."""
 
@@ -165,14 +157,12 @@ class _Measurer:
             )
         self.options, self.floor = options, floor
         self.image_wh = depth.size_wh
-        x, y, w, h = (int(v) for v in bounds_xywh(mask))
-        margin = 4
-        left, top = max(0, x - margin), max(0, y - margin)
-        self.window = (slice(top, min(y + h + margin, mask.shape[0])), slice(left, min(x + w + margin, mask.shape[1])))
-        self.left, self.top, self.box = left, top, (x, y, w, h)
-        self.depth_m, self.mask = depth_m[self.window], mask[self.window]
-        self.rays = ray_grid(depth.intrinsics)[self.window]
-        self.intrinsics = depth.intrinsics.cropped(left, top, self.mask.shape[1], self.mask.shape[0])
+        self.box = bounds_xywh(mask)
+        window = window_around(mask, MARGIN_PIXELS)
+        self.top, self.left = window[0].start, window[1].start
+        self.depth_m, self.mask = depth_m[window], mask[window]
+        self.rays = ray_grid(depth.intrinsics)[window]
+        self.intrinsics = depth.intrinsics.cropped(self.left, self.top, self.mask.shape[1], self.mask.shape[0])
         self.clean = clean_depth(self.depth_m) & self.mask
         if np.count_nonzero(self.clean) < MIN_MASK_PIXELS:
             raise MeasurementRefused(
@@ -246,25 +236,28 @@ class _Measurer:
         )
 
     def _body(self) -> tuple[NDArray[np.float64], float]:
-        """Heights of the body's clean points, and its lean from the vertical, degrees."""
+        """Heights of the body's clean points, the lowest first, and its lean from the vertical, degrees."""
         where = np.flatnonzero(self.clean)
         where = where[:: 1 + len(where) // BODY_POINTS]
         z = self.depth_m.ravel()[where].astype(np.float64)
         points = np.concatenate((self.rays.reshape(-1, 2)[where] * z[:, None], z[:, None]), axis=1)
         heights = self.floor.height_of(points)
-        low, high = np.percentile(heights, (2, 98))
+        order = np.argsort(heights)
+        heights, points = heights[order], points[order]
+        low, high = _share_of(heights, 0.02), _share_of(heights, 0.98)
         if high - low < 0.2:
             return heights, 90.0
         # Medians of slices: arms and legs spread evenly, a leaning body moves them. Only well measured points count.
         across = points - heights[:, None] * np.asarray(self.floor.normal)
         edges = np.linspace(low, high, 9)
-        slices = [across[(heights >= a) & (heights < b)] for a, b in pairwise(edges)]
+        slices = [across[a:b] for a, b in pairwise(np.searchsorted(heights, edges))]
         used = [i for i, s in enumerate(slices) if len(s) >= 5]
         if len(used) < 4:
             return heights, 0.0
-        middles = np.array([np.median(slices[i], axis=0) for i in used])
+        middles = np.array([_share_of(np.sort(slices[i], axis=0), 0.5) for i in used])
         levels = (edges[:-1] + edges[1:])[used] / 2
-        slopes = np.polyfit(levels, middles, 1)[0]
+        levels -= levels.mean()
+        slopes = levels @ middles / (levels @ levels)  # of the straight lines nearest to them
         return heights, math.degrees(math.atan(float(np.linalg.norm(slopes))))
 
     def _flags(self, heights: NDArray[np.float64], rim: Rim) -> tuple[str, ...]:
@@ -272,7 +265,7 @@ class _Measurer:
         border = self.options.border_px
         flags = []
         bottom_cut = y + h > self.image_wh[1] - border
-        if bottom_cut or float(np.percentile(heights, 0.5)) > self.options.feet_gap_m:
+        if bottom_cut or _share_of(heights, 0.005) > self.options.feet_gap_m:
             flags.append("feet_not_visible")
         if bottom_cut or x < border or x + w > self.image_wh[0] - border:
             flags.append("out_of_view")
@@ -302,3 +295,10 @@ class _Measurer:
             raise MeasurementRefused(
                 "crown_occluded", "the top of the head is hidden by something nearer; clear the view of the head"
             )
+
+
+def _share_of(ordered: NDArray[np.float64], share: float) -> Any:
+    """The value below which a share of sorted ones (of every column of them) lies, between two of them linear."""
+    at = share * (len(ordered) - 1)
+    below = int(at)
+    return ordered[below] + (at - below) * (ordered[min(below + 1, len(ordered) - 1)] - ordered[below])

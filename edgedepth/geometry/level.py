@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgedepth.errors import IntrinsicsError, MeasurementRefused
 from edgedepth.geometry.floor import Vector
@@ -44,11 +45,11 @@ def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
         raise IntrinsicsError("a floor needs the camera's intrinsics and this depth map has none; give --intrinsics")
     blocks = fit_local_planes(depth.values, depth.intrinsics)
     normal = np.asarray(up, np.float64) / np.linalg.norm(up)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        facing = (blocks.plane / np.linalg.norm(blocks.plane, axis=1, keepdims=True)) @ normal
-        drop = -(blocks.points @ normal)
-        falling = drop / np.linalg.norm(blocks.points, axis=1)
-        level = (facing > math.cos(math.radians(FACING_DEG))) & (falling > FALLING)
+    up32 = normal.astype(np.float32)
+    drop = -(blocks.points @ up32)
+    with np.errstate(invalid="ignore"):
+        level = blocks.plane @ up32 > np.float32(math.cos(math.radians(FACING_DEG))) * _lengths(blocks.plane)
+    level &= drop > np.float32(FALLING) * _lengths(blocks.points)
     if np.count_nonzero(level) < max(4, MIN_SHARE * blocks.total):
         raise MeasurementRefused(
             "no_floor", "a floor was expected and next to nothing in view faces up; show the floor around the feet"
@@ -70,3 +71,7 @@ def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
         inlier_fraction=float(np.count_nonzero(near) / blocks.total),
         source="gravity",
     )
+
+
+def _lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)), np.float32)

@@ -20,6 +20,8 @@ from edgedepth.types import Intrinsics
 
 __all__ = ["BlockPlanes", "fit_local_planes"]
 
+Array = NDArray[np.float64]
+
 BLOCKS_ACROSS = 160
 WINDOW_BLOCKS = 5
 MIN_WINDOW_SHARE = 0.5
@@ -52,9 +54,53 @@ class BlockPlanes:
 
 @lru_cache(maxsize=8)
 def _block_rays(intrinsics: Intrinsics, width: int, height: int) -> NDArray[np.float32]:
+    """(x, y, 1) of every block's centre."""
     rays = cv2.resize(ray_grid(intrinsics), (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    rays = np.concatenate((rays, np.ones((height, width, 1), np.float32)), axis=2)
     rays.flags.writeable = False
     return rays
+
+
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """What a regression on the rays of every block's neighbourhood needs to know of them. float64 H x W each."""
+
+    complete: NDArray[np.bool_]
+    x: Array
+    y: Array
+    count: Array
+    mx: Array
+    my: Array
+    cxx: Array
+    cxy: Array
+    cyy: Array
+    determinant: Array
+    """NaN where there are too few blocks or all on a line."""
+
+    @classmethod
+    def of(cls, used: NDArray[np.bool_], rays: NDArray[np.float32]) -> _Windows:
+        """Of the neighbourhoods in the blocks that are used."""
+        x, y = (np.where(used, rays[..., side], 0).astype(np.float64) for side in (0, 1))
+        blocks = _sums(used.astype(np.float64))
+        count = np.maximum(blocks, 1)
+        mx, my = _sums(x) / count, _sums(y) / count
+        cxx, cxy, cyy = (_sums(a * b) / count - m for a, b, m in ((x, x, mx * mx), (x, y, mx * my), (y, y, my * my)))
+        determinant = cxx * cyy - cxy * cxy
+        complete = (blocks >= MIN_WINDOW_SHARE * WINDOW_BLOCKS**2) & (determinant > 1e-3 * cxx * cyy)
+        determinant[~complete] = np.nan
+        return cls(complete, x, y, count, mx, my, cxx, cxy, cyy, determinant)
+
+    @staticmethod
+    @lru_cache(maxsize=8)
+    def of_all(intrinsics: Intrinsics, width: int, height: int) -> _Windows:
+        """When every block has depth, as a network's have: the same for all frames."""
+        return _Windows.of(np.ones((height, width), np.bool_), _block_rays(intrinsics, width, height))
+
+
+def _sums(values: Array) -> Array:
+    return np.asarray(
+        cv2.boxFilter(values, -1, (WINDOW_BLOCKS, WINDOW_BLOCKS), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    )
 
 
 def fit_local_planes(
@@ -75,24 +121,27 @@ def fit_local_planes(
     height, width = depth.shape
     step = max(1, round(width / BLOCKS_ACROSS))
     grid = max(1, width // step), max(1, height // step)
-    valid = depth > 0
-    valid &= depth < np.inf
-    if exclude is not None:
-        valid &= ~exclude
-    q = np.zeros_like(depth)
-    np.divide(1.0, depth, out=q, where=valid)
-    # Means of blocks: averaging inverse depth is unbiased on a plane, averaging depth is not.
-    share = cv2.resize(valid.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
-    q = cv2.resize(q, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    if exclude is None and float(depth.min()) > 0 and float(depth.max()) < np.inf:  # never of NaN
+        share = np.ones(grid[::-1], np.float32)
+        q = cv2.resize(np.float32(1) / depth, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    else:
+        valid = depth > 0
+        valid &= depth < np.inf
+        if exclude is not None:
+            valid &= ~exclude
+        q = np.zeros_like(depth)
+        np.divide(1.0, depth, out=q, where=valid)
+        # Means of blocks: averaging inverse depth is unbiased on a plane, averaging depth is not.
+        share = cv2.resize(valid.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
+        q = cv2.resize(q, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
     rays = _block_rays(intrinsics, *grid)
     used = (share >= MIN_BLOCK_SHARE) & np.isfinite(rays[..., 0])
     q = np.where(used, q / np.where(used, share, 1), 0).astype(np.float32)
 
-    plane, residual, complete = _window_regression(used, np.where(used[..., None], rays, 0), q)
-    planar = used & complete & (residual < max_residual * q)
-    chosen_rays = rays[used]
-    chosen_rays = np.concatenate((chosen_rays, np.ones((len(chosen_rays), 1), np.float32)), axis=1)
-    chosen_q = q[used]
+    windows = _Windows.of_all(intrinsics, *grid) if used.all() else _Windows.of(used, rays)
+    plane, residual = _window_regression(windows, q)
+    planar = used & windows.complete & (residual < max_residual * q)
+    chosen_rays, chosen_q = rays[used], q[used]
     return BlockPlanes(
         rays=chosen_rays,
         inverse_depth=chosen_q,
@@ -104,31 +153,15 @@ def fit_local_planes(
     )
 
 
-def _window_regression(
-    used: NDArray[np.bool_], rays: NDArray[np.float32], q: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
-    """Least squares q = a x + b y + c in every window: m = -(a, b, c), rms residual, enough blocks or not."""
-    w, x, y = used.astype(np.float64), rays[..., 0].astype(np.float64), rays[..., 1].astype(np.float64)
-    q64 = q.astype(np.float64)
-    terms = (w, x, y, x * x, x * y, y * y, q64, x * q64, y * q64, q64 * q64)
-    moments: NDArray[np.float64] = np.stack(terms, axis=-1)
-    sums = np.empty_like(moments)
-    for first in range(0, moments.shape[-1], 2):  # box filters take up to four channels everywhere
-        sums[..., first : first + 2] = cv2.boxFilter(
-            moments[..., first : first + 2], -1, (WINDOW_BLOCKS, WINDOW_BLOCKS), normalize=False,
-            borderType=cv2.BORDER_CONSTANT,
-        )  # fmt: skip
-    count = sums[..., 0]
-    complete = count >= MIN_WINDOW_SHARE * WINDOW_BLOCKS**2
-    means = sums[..., 1:] / np.maximum(count, 1)[..., None]
-    mx, my, mq = means[..., 0], means[..., 1], means[..., 5]
-    cxx, cxy, cyy = means[..., 2] - mx * mx, means[..., 3] - mx * my, means[..., 4] - my * my
-    cxq, cyq, cqq = means[..., 6] - mx * mq, means[..., 7] - my * mq, means[..., 8] - mq * mq
-    determinant = cxx * cyy - cxy * cxy
-    complete &= determinant > 1e-3 * cxx * cyy
-    determinant[~complete] = np.nan
-    a = (cyy * cxq - cxy * cyq) / determinant
-    b = (cxx * cyq - cxy * cxq) / determinant
+def _window_regression(windows: _Windows, q: NDArray[np.float32]) -> tuple[NDArray[np.float32], Array]:
+    """Least squares q = a x + b y + c in every window: m = -(a, b, c), and the root mean square residual."""
+    w, q64 = windows, q.astype(np.float64)
+    mq = _sums(q64) / w.count
+    cxq, cyq = _sums(w.x * q64) / w.count - w.mx * mq, _sums(w.y * q64) / w.count - w.my * mq
+    cqq = _sums(q64 * q64) / w.count - mq * mq
+    a = (w.cyy * cxq - w.cxy * cyq) / w.determinant
+    b = (w.cxx * cyq - w.cxy * cxq) / w.determinant
     residual = np.sqrt(np.maximum(cqq - a * cxq - b * cyq, 0))
-    plane = -np.stack((a, b, mq - a * mx - b * my), axis=-1).astype(np.float32)
-    return plane, residual, complete
+    plane = np.empty((*q.shape, 3), np.float32)
+    plane[..., 0], plane[..., 1], plane[..., 2] = -a, -b, a * w.mx + b * w.my - mq
+    return plane, residual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,12 +64,8 @@ class FloorPlane:
 
     def axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Unit vectors along the floor in the camera frame: to the right, and ahead (where the camera looks)."""
-        up = np.asarray(self.normal, dtype=np.float64)
-        # The optical axis gives "ahead" except for a camera that looks straight down, where the image's up does.
-        look = np.array([0.0, 0.0, 1.0]) if abs(up[2]) < 0.95 else np.array([0.0, -1.0, 0.0])
-        ahead = look - up * (look @ up)
-        ahead /= np.linalg.norm(ahead)
-        return np.cross(ahead, up), ahead
+        x, y, z = self.normal
+        return _axes((x, y, z))
 
     def height_of(self, points_m: NDArray[np.floating]) -> NDArray[np.float64]:
         """Signed height of points (..., 3) above the floor, metres."""
@@ -89,3 +86,16 @@ class FloorPlane:
         n = np.asarray(self.normal, dtype=np.float64)
         gradient = (p - self.height_of(p)[..., None] * n) * abs(self.offset_m)
         return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", gradient, covariance, gradient)), np.float64)
+
+
+@lru_cache(maxsize=16)
+def _axes(normal: tuple[float, float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """See FloorPlane.axes: asked for many times a frame."""
+    up = np.asarray(normal, dtype=np.float64)
+    # The optical axis gives "ahead" except for a camera that looks straight down, where the image's up does.
+    look = np.array([0.0, 0.0, 1.0]) if abs(up[2]) < 0.95 else np.array([0.0, -1.0, 0.0])
+    ahead = look - up * (look @ up)
+    ahead /= np.linalg.norm(ahead)
+    right = np.cross(ahead, up)
+    ahead.flags.writeable = right.flags.writeable = False
+    return right, ahead

@@ -87,13 +87,10 @@ def find_rim(mask: Mask, unknown: Mask, pixel_m: float) -> Rim:
 def _half_width(mask: Mask, columns: NDArray[np.intp], top: NDArray[np.intp], pixel_m: float) -> float:
     """Half of the widest run through the head's middle column, 5 to 11 cm below its top."""
     middle = int(np.median(columns[top == top.min()]))
-    widest = 0
-    for row in range(top.min() + round(0.05 / pixel_m), min(top.min() + round(0.11 / pixel_m), len(mask) - 1) + 1):
-        if mask[row, middle]:
-            outside = np.flatnonzero(~mask[row])
-            right = outside[outside > middle].min(initial=mask.shape[1])
-            widest = max(widest, int(right - outside[outside < middle].max(initial=-1)) - 1)
-    return widest / 2
+    rows = mask[top.min() + round(0.05 / pixel_m) : top.min() + round(0.11 / pixel_m) + 1]
+    outside = np.pad(~rows[rows[:, middle]], ((0, 0), (1, 1)), constant_values=True)  # so is what lies beside the mask
+    right, left = outside[:, middle + 1 :].argmax(axis=1), outside[:, middle::-1].argmax(axis=1)
+    return float((right + left).max(initial=0)) / 2
 
 
 def _rows(operation: int, mask: Mask, width_px: int) -> Mask:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import MeasurementRefused
+from edgedepth.geometry.bounds import Box, bounds_xywh, window_around
 from edgedepth.people.scene import Scene, quantiles
 
 __all__ = ["require_alone", "require_box_agrees", "require_standing", "require_whole_head", "top_hole_m"]
@@ -41,7 +42,7 @@ def require_alone(mask: Mask, others: Sequence[Mask | None]) -> None:
                 )
 
 
-def require_whole_head(mask: Mask, depth_m: NDArray[np.float32], *, box_top: float, open_top: bool) -> None:
+def require_whole_head(mask: Mask, scene: Scene, *, box_top: float, open_top: bool) -> None:
     """Refuses a head whose top is out of view, or not told from what is behind it.
 
     Args:
@@ -52,9 +53,9 @@ def require_whole_head(mask: Mask, depth_m: NDArray[np.float32], *, box_top: flo
     Raises:
         MeasurementRefused: ``crown_cut_off``, ``silhouette_unclear``.
     """
-    top = int(mask.any(axis=1).argmax())
+    top = int(bounds_xywh(mask)[1])
     # Registered depth seldom covers the image: a silhouette may end where the sensor's view does.
-    sees = int(np.isfinite(depth_m).any(axis=1).argmax())
+    sees, _ = scene.seen_rows
     if min(top, box_top) < BORDER_PIXELS or top < sees + BORDER_PIXELS:
         where = "what the depth sensor sees" if sees >= BORDER_PIXELS and box_top >= BORDER_PIXELS else "the image"
         raise MeasurementRefused(
@@ -68,9 +69,7 @@ def require_whole_head(mask: Mask, depth_m: NDArray[np.float32], *, box_top: flo
         )
 
 
-def require_box_agrees(
-    mask: Mask, depth_m: NDArray[np.float32], box_xywh: tuple[float, float, float, float], *, feet_too: bool
-) -> None:
+def require_box_agrees(mask: Mask, scene: Scene, box_xywh: Box, *, feet_too: bool) -> None:
     """Refuses (``silhouette_unclear``) when the box, which comes from the image, holds much more than depth shows.
 
     Blurred depth loses heads, and a floor that is wrong swallows legs or stretches them.
@@ -80,17 +79,17 @@ def require_box_agrees(
         feet_too: also compare the lower edges: for a network's depth, whose floor is no surer than its people. A sensor
             that misses dark trousers measures the crown and the floor all the same.
     """
-    rows = np.flatnonzero(mask.any(axis=1))
+    _, top, _, tall = bounds_xywh(mask)
     _, y, _, h = box_xywh
-    missing = (rows[0] - max(y, 0.0)) / h
+    missing = (top - max(y, 0.0)) / h
     if missing > MAX_MISSING_TOP:
         raise MeasurementRefused(
             "silhouette_unclear",
             f"depth should show the head up to the box's upper edge and ends {missing:.0%} of the box below it; "
             "sharper depth is needed, or a tighter box",
         )
-    seen = np.flatnonzero(np.isfinite(depth_m).any(axis=1))[-1] + 1
-    missing = (min(y + h, seen) - (rows[-1] + 1)) / h
+    _, seen = scene.seen_rows
+    missing = (min(y + h, seen) - (top + tall)) / h
     if feet_too and missing > MAX_MISSING_BOTTOM:
         raise MeasurementRefused(
             "silhouette_unclear",
@@ -105,6 +104,8 @@ def require_standing(mask: Mask, scene: Scene, *, depth_is_sure: bool = True) ->
     The middle 80 % of the silhouette's width and depth count, so arms held out do not; the width alone where depth is a
     network's, which draws bodies half as deep again as they are.
     """
+    window = window_around(mask, 1)  # with the neighbours that breaks are told by
+    mask, scene = mask[window], scene.part(window)
     known = mask & np.isfinite(scene.depth_m)  # a mask that was given has pixels without depth
     if np.count_nonzero(known & ~scene.breaks) > np.count_nonzero(known) / 2:
         known &= ~scene.breaks  # nor are a soft silhouette's edges, half way to the wall, part of a body
@@ -128,10 +129,10 @@ def top_hole_m(mask: Mask, depth_m: NDArray[np.float32], pixel_m: float) -> floa
     Dark hair swallows the light of active sensors, so the crown may lie anywhere in such a hole. The median over the
     crown's columns: the sensor's shadow beside a head is no hair.
     """
-    top = int(mask.any(axis=1).argmax())
-    tall = max(1, round(0.03 / pixel_m))
-    cols = np.flatnonzero(mask[top : top + tall].any(axis=0))
-    first = mask[:, cols].argmax(axis=0)
+    top = int(bounds_xywh(mask)[1])
+    crown = mask[top : top + max(1, round(0.03 / pixel_m))]
+    cols = np.flatnonzero(crown.any(axis=0))
+    first = top + crown[:, cols].argmax(axis=0)
     reach = max(1, round(0.15 / pixel_m))
     rows = first[None, :] - 1 - np.arange(reach)[:, None]
     empty = np.where(rows >= 0, ~np.isfinite(depth_m[np.maximum(rows, 0), cols[None, :]]), False)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import InputError
-from edgedepth.geometry.height import bounds_xywh
+from edgedepth.geometry.bounds import bounds_xywh
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.people.base import Candidate, Stateless
 from edgedepth.types import DepthMap, Frame

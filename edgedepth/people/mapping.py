@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +45,11 @@ class GridMap:
                 "stretch of the other; give both their intrinsics, or depth on the frame's grid"
             )
 
-    @property
+    @cached_property
     def is_identity(self) -> bool:
         """True when the grids are the same."""
-        return self.frame_wh == self.depth_wh and np.allclose((*self._scale, *self._shift), (1, 1, 0, 0), atol=1e-6)
+        same = np.allclose((*self._scale, *self._shift), (1, 1, 0, 0), atol=1e-6)
+        return self.frame_wh == self.depth_wh and bool(same)
 
     def box(self, box_xywh: Box) -> Box:
         """A box of the frame on the depth map, not clipped."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import InputError, MeasurementRefused
-from edgedepth.geometry.height import bounds_xywh
+from edgedepth.geometry.bounds import bounds_xywh, window_around
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.people.base import Candidate, Stateless
 from edgedepth.people.mapping import GridMap
@@ -91,13 +91,16 @@ class _Piece:
 
 def _regions(people: NDArray[np.bool_]) -> Iterator[_Piece]:
     """The largest first; what is smaller than half a person's least is left out."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(people.view(np.uint8), connectivity=8)
+    window = window_around(people)
+    if not people[window].size:
+        return
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(people[window].view(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
     for label in np.argsort(-areas, kind="stable"):
         if label and areas[label] >= MIN_PIXELS // 2:
             x, y, w, h = stats[label, :4]
             rows, cols = np.nonzero(labels[y : y + h, x : x + w] == label)
-            yield _Piece(rows + y, cols + x, frozenset([int(label)]))
+            yield _Piece(rows + (window[0].start + y), cols + (window[1].start + x), frozenset([int(label)]))
 
 
 def _candidate(piece: _Piece, probability: NDArray[np.float32]) -> Candidate:
@@ -115,10 +118,7 @@ class _View:
 
     def area_m2(self, piece: _Piece) -> float:
         """What the camera sees of it; pixels without depth count nothing."""
-        return self._area_m2(self.depth_m[piece.rows, piece.cols])
-
-    def _area_m2(self, depth_m: NDArray[np.float32], stride: int = 1) -> float:
-        return float(np.nansum((depth_m * np.float32(self.pixel_rad * stride)) ** 2))
+        return float(np.nansum((self.depth_m[piece.rows, piece.cols] * np.float32(self.pixel_rad)) ** 2))
 
     def cut(self, piece: _Piece) -> Iterator[_Piece]:
         """A part for each body that depth shows in it; steps between bodies go to the nearer of the two."""
@@ -142,10 +142,10 @@ class _View:
 
     def _bodies(self, z: NDArray[np.float32], stride: int) -> list[NDArray[np.bool_]]:
         """Surfaces without a step that are large enough for somebody; halves of one body behind another are one."""
-        whole = (np.isfinite(z) & ~depth_breaks(z)).view(np.uint8)
-        count, labels = cv2.connectedComponents(whole, connectivity=4)
-        surfaces = [labels == label for label in range(1, count)]
-        surfaces = [one for one in surfaces if self._area_m2(z[one], stride) >= SPLIT_AREA_M2]
+        whole = np.isfinite(z) & ~depth_breaks(z)
+        _, labels = cv2.connectedComponents(whole.view(np.uint8), connectivity=4)
+        areas = np.bincount(labels[whole], (z[whole] * np.float32(self.pixel_rad * stride)) ** 2)
+        surfaces = [labels == label for label in np.flatnonzero(areas >= SPLIT_AREA_M2)]
         surfaces.sort(key=lambda one: -int(np.count_nonzero(one)))
         bodies: list[NDArray[np.bool_]] = []
         places: list[tuple[float, float]] = []

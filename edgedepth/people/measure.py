@@ -214,7 +214,9 @@ def _measured(
     scene = Scene.build(depth, floor)
     # The floor is not fitted again without the people: their surfaces do not face up, and taking them out moves the
     # heights of real frames by a millimetre at most.
-    outlines = silhouettes([grid.box(c.box_xywh) for c in found], scene)
+    outlines: Sequence[Silhouette | None] = [None] * len(found)
+    if any(c.mask is None for c in found):
+        outlines = silhouettes([grid.box(c.box_xywh) for c in found], scene)
     people = [_Person(c, outline, grid, is_model=is_model) for c, outline in zip(found, outlines, strict=True)]
     masks = [person.mask for person in people]
     return tuple(person.measure(masks[:i] + masks[i + 1 :], scene, depth, options) for i, person in enumerate(people))
@@ -241,11 +243,11 @@ class _Person:
             )
         try:
             require_alone(self.mask, others)
-            require_whole_head(self.mask, scene.depth_m, box_top=self.box_xywh[1], open_top=self.open_top)
+            require_whole_head(self.mask, scene, box_top=self.box_xywh[1], open_top=self.open_top)
             if candidate.label == PERSON:
                 require_standing(self.mask, scene, depth_is_sure=not self.is_model)
             if candidate.mask is None:
-                require_box_agrees(self.mask, scene.depth_m, self.box_xywh, feet_too=self.is_model)
+                require_box_agrees(self.mask, scene, self.box_xywh, feet_too=self.is_model)
         except MeasurementRefused as refusal:
             return _refused(candidate, f"{refusal.reason}: {refusal}")
         if self.is_model and candidate.mask is not None:

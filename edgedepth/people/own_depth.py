@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgedepth.geometry.height import bounds_xywh, clean_depth
+from edgedepth.geometry.bounds import window_around
+from edgedepth.geometry.height import clean_depth
 from edgedepth.types import DepthMap
 
 __all__ = ["own_depth"]
@@ -24,8 +25,7 @@ def own_depth(depth: DepthMap, mask: NDArray[np.bool_]) -> DepthMap:
         depth: metric; not written to. The same map comes back where nothing in the mask is clean.
         mask: bool H x W, the person.
     """
-    x, y, w, h = (int(side) for side in bounds_xywh(mask))
-    window = (slice(max(0, y - 1), y + h + 1), slice(max(0, x - 1), x + w + 1))  # what the outermost pixels lie beside
+    window = window_around(mask, 1)  # what the outermost pixels lie beside
     z, inside = depth.depth_m[window], mask[window]
     clean = clean_depth(z) & inside
     if not clean.any():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgedepth.errors import IntrinsicsError
+from edgedepth.geometry.bounds import Window, window_around
 from edgedepth.geometry.plane import FloorPlane
 from edgedepth.geometry.projection import ray_grid
 from edgedepth.types import DepthMap
@@ -34,8 +37,16 @@ def depth_step_m(depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.float32(0.04) + np.float32(0.006) * depth_m * depth_m
 
 
-def depth_breaks(depth_m: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where depth differs from a 4-neighbour's by more than ``depth_step_m``; bool of the same shape."""
+def depth_breaks(depth_m: NDArray[np.float32], window: Window | None = None) -> NDArray[np.bool_]:
+    """Where depth differs from a 4-neighbour's by more than ``depth_step_m``; bool of the same shape, or the window's.
+
+    Neighbours beside the window count.
+    """
+    if window is not None:
+        first = [max(0, side.start - 1) for side in window]
+        grown = tuple(slice(start, side.stop + 1) for start, side in zip(first, window, strict=True))
+        inner = tuple(slice(s.start - start, s.stop - start) for start, s in zip(first, window, strict=True))
+        return depth_breaks(depth_m[grown])[inner]
     breaks = np.zeros(depth_m.shape, np.bool_)
     with np.errstate(invalid="ignore"):
         step = depth_step_m(depth_m)
@@ -58,22 +69,17 @@ def quantiles(values: NDArray[np.float32], *shares: float) -> tuple[float, ...]:
 class Scene:
     """Depth, and where each pixel's point lies over the floor. All arrays H x W; NaN where the depth is invalid.
 
+    What is asked for is worked out when it is first asked for: who needs a person's box takes that ``part``.
+
     Attributes:
         depth_m: metres along Z, float32.
-        height_m: above the floor along its normal.
-        lateral_m, forward_m: on the floor from the point below the camera: to the right, and ahead.
-        solid: valid and clearly above the floor.
-        breaks: differs from a 4-neighbour by more than one surface does: silhouette edges and flying pixels.
+        rays: float32 H x W x 2, as of ``ray_grid``.
         floor: the plane.
         pixel_rad: angle of one pixel, so that one pixel spans ``pixel_rad * depth``.
     """
 
     depth_m: NDArray[np.float32]
-    height_m: NDArray[np.float32]
-    lateral_m: NDArray[np.float32]
-    forward_m: NDArray[np.float32]
-    solid: NDArray[np.bool_]
-    breaks: NDArray[np.bool_]
+    rays: NDArray[np.float32]
     floor: FloorPlane
     pixel_rad: float
 
@@ -87,24 +93,49 @@ class Scene:
         """
         if depth.intrinsics is None:
             raise IntrinsicsError("people over a floor need the camera's intrinsics, found none; give fx, fy, cx, cy")
-        z = depth.depth_m[::stride, ::stride]
-        rays = ray_grid(depth.intrinsics)[::stride, ::stride]
-        up = np.asarray(floor.normal, np.float32)
-        right, ahead = (axis.astype(np.float32) for axis in floor.axes())
-        x, y = z * rays[..., 0], z * rays[..., 1]
-        height = x * up[0] + y * up[1] + z * up[2] + np.float32(floor.offset_m)
+        every = slice(None, None, stride)
+        z, rays = depth.depth_m[every, every], ray_grid(depth.intrinsics)[every, every]
+        return cls(z, rays, floor, stride / depth.intrinsics.f_px)
+
+    def part(self, window: Window) -> Scene:
+        """The pixels of a window, as a scene that knows nothing of those around it."""
+        return Scene(self.depth_m[window], self.rays[window], self.floor, self.pixel_rad)
+
+    @cached_property
+    def height_m(self) -> NDArray[np.float32]:
+        """Above the floor along its normal."""
+        return self._along(np.asarray(self.floor.normal)) + np.float32(self.floor.offset_m)
+
+    @cached_property
+    def lateral_m(self) -> NDArray[np.float32]:
+        """On the floor from the point below the camera, to the right."""
+        return self._along(self.floor.axes()[0])
+
+    @cached_property
+    def forward_m(self) -> NDArray[np.float32]:
+        """On the floor from the point below the camera, ahead."""
+        return self._along(self.floor.axes()[1])
+
+    @cached_property
+    def solid(self) -> NDArray[np.bool_]:
+        """Valid and clearly above the floor."""
         with np.errstate(invalid="ignore"):
-            solid = height > SOLID_ABOVE_FLOOR_M
-        return cls(
-            depth_m=z,
-            height_m=height,
-            lateral_m=x * right[0] + y * right[1] + z * right[2],
-            forward_m=x * ahead[0] + y * ahead[1] + z * ahead[2],
-            solid=solid,
-            breaks=depth_breaks(z),
-            floor=floor,
-            pixel_rad=stride / depth.intrinsics.f_px,
-        )
+            return self.height_m > SOLID_ABOVE_FLOOR_M
+
+    @cached_property
+    def breaks(self) -> NDArray[np.bool_]:
+        """Differs from a 4-neighbour by more than one surface does: silhouette edges and flying pixels."""
+        return depth_breaks(self.depth_m)
+
+    @cached_property
+    def seen_rows(self) -> tuple[int, int]:
+        """First row with depth, and the one after the last."""
+        rows = np.flatnonzero(np.isfinite(self.depth_m).any(axis=1))
+        return (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+
+    def _along(self, axis: NDArray[np.float64]) -> NDArray[np.float32]:
+        x, y, z = axis.astype(np.float32)
+        return np.asarray(self.depth_m * (self.rays[..., 0] * x + self.rays[..., 1] * y + z), np.float32)
 
     def floor_under(self, mask: NDArray[np.bool_]) -> FloorPlane:
         """The floor moved to where depth shows it around one person's feet, its normal kept.
@@ -116,20 +147,32 @@ class Scene:
         Args:
             mask: bool H x W, the person.
         """
-        known = mask & np.isfinite(self.depth_m)
+        window = window_around(mask)
+        body = self.part(window)
+        known = mask[window] & np.isfinite(body.depth_m)
         if not known.any():
             return self.floor
-        stride = (slice(None, None, 2), slice(None, None, 2))
-        height, depth = self.height_m[stride], self.depth_m[stride]
-        with np.errstate(invalid="ignore"):
-            is_floor = (np.abs(height) < np.maximum(FLOOR_WITHIN_M, FLOOR_WITHIN_SHARE * depth)) & ~mask[stride]
-        lateral = self.lateral_m[stride][is_floor] - np.median(self.lateral_m[known])
-        forward = self.forward_m[stride][is_floor] - np.median(self.forward_m[known])
-        weight = np.exp(-0.5 * (lateral**2 + forward**2) / FEET_REACH_M**2)
+        rows, columns, lateral, forward, height = self._floor_points
+        lateral = lateral - np.median(body.lateral_m[known])
+        forward = forward - np.median(body.forward_m[known])
+        away2 = lateral**2 + forward**2
+        near = (away2 < (5 * FEET_REACH_M) ** 2) & ~mask[rows, columns]
+        weight = np.exp(-0.5 * away2[near] / FEET_REACH_M**2)
         total = float(weight.sum())
         if total < MIN_FLOOR_WEIGHT:
             return self.floor
-        return replace(self.floor, offset_m=self.floor.offset_m - float(weight @ height[is_floor]) / total)
+        return replace(self.floor, offset_m=self.floor.offset_m - float(weight @ height[near]) / total)
+
+    @cached_property
+    def _floor_points(self) -> tuple[NDArray[Any], ...]:
+        """Row, column, lateral and forward position and height of the floor's pixels; every second of them."""
+        every = slice(None, None, 2)
+        coarse = self.part((every, every))
+        with np.errstate(invalid="ignore"):
+            is_floor = np.abs(coarse.height_m) < np.maximum(FLOOR_WITHIN_M, FLOOR_WITHIN_SHARE * coarse.depth_m)
+        rows, columns = np.nonzero(is_floor)
+        places = (coarse.lateral_m[is_floor], coarse.forward_m[is_floor], coarse.height_m[is_floor])
+        return 2 * rows, 2 * columns, *places
 
     def components(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Depth-continuous surfaces above the floor: labels H x W (0 = none), and per label x, y, w, h, area."""

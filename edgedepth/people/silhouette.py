@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgedepth.people.scene import Scene, depth_step_m, quantiles
+from edgedepth.people.scene import Scene, depth_breaks, depth_step_m, quantiles
 
 __all__ = ["Silhouette", "silhouettes"]
 
@@ -86,8 +86,8 @@ def _find_body(box: Box, scene: Scene) -> _Body | None:
         slice(max(0, int(y + CORE_ROWS[0] * h)), max(0, int(y + CORE_ROWS[1] * h) + 1), step),
         slice(max(0, int(x + CORE_COLS[0] * w)), max(0, int(x + CORE_COLS[1] * w) + 1), step),
     )
-    solid = scene.solid[core]
-    forward, lateral = scene.forward_m[core][solid], scene.lateral_m[core][solid]
+    middle = scene.part(core)
+    forward, lateral = middle.forward_m[middle.solid], middle.lateral_m[middle.solid]
     if forward.size < MIN_PIXELS // 4:
         return None
     # A sliding window over the sorted distances: the fullest stretch of 2 x BODY_DEPTH_M.
@@ -100,16 +100,17 @@ def _find_body(box: Box, scene: Scene) -> _Body | None:
 
 def _outline(body: _Body, bodies: Sequence[_Body | None], scene: Scene) -> Silhouette | None:
     window = (body.rows, body.cols)
-    lateral, forward = scene.lateral_m[window], scene.forward_m[window]
+    part = scene.part(window)
+    lateral, forward = part.lateral_m, part.forward_m
     with np.errstate(invalid="ignore"):
-        mine = scene.solid[window] & (np.abs(lateral - body.lateral_m) < REACH_LATERAL_M)
+        mine = part.solid & (np.abs(lateral - body.lateral_m) < REACH_LATERAL_M)
         mine &= np.abs(forward - body.forward_m) < REACH_FORWARD_M
         rivals = [other for other in bodies if other is not None and other is not body and _touch(body, other)]
         own = _offset2(lateral, forward, body) if rivals else np.float32(0)
         for other in rivals:
             mine &= own <= _offset2(lateral, forward, other)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (mine & ~scene.breaks[window]).view(np.uint8), connectivity=4
+        (mine & ~depth_breaks(scene.depth_m, window)).view(np.uint8), connectivity=4
     )
     if count < 2:
         return None
@@ -120,17 +121,17 @@ def _outline(body: _Body, bodies: Sequence[_Body | None], scene: Scene) -> Silho
     chosen[main] = True
     for label in np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= MIN_PIXELS // 2):
         if label not in (0, main):
-            part = labels == label
-            offset = np.hypot(np.median(lateral[part]) - body.lateral_m, np.median(forward[part]) - body.forward_m)
+            piece = labels == label
+            offset = np.hypot(np.median(lateral[piece]) - body.lateral_m, np.median(forward[piece]) - body.forward_m)
             chosen[label] = offset < FRAGMENT_REACH_M
-    kept = _grow(chosen[labels], mine, scene.depth_m[window])
+    kept = _grow(chosen[labels], mine, part.depth_m)
     mask = np.zeros(scene.depth_m.shape, np.bool_)
     mask[window] = kept
     return Silhouette(
         mask=mask,
         lateral_m=body.lateral_m,
         forward_m=body.forward_m,
-        distance_m=quantiles(scene.depth_m[window][kept], 0.5)[0],
+        distance_m=quantiles(part.depth_m[kept], 0.5)[0],
         open_top=bool(body.rows.start > 0 and kept[0].sum() > 2),
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgedepth.errors import IntrinsicsError, NotMetricError
-from edgedepth.people.scene import SOLID_ABOVE_FLOOR_M, Scene
+from edgedepth.people.scene import SOLID_ABOVE_FLOOR_M, Scene, depth_breaks
 from edgedepth.people.silhouette import silhouettes
 from edgedepth.types import DepthKind, DepthMap
 
@@ -29,6 +29,14 @@ def test_heights_and_floor_coordinates_of_a_known_point(render_scene, make_slab)
     assert scene.lateral_m[front].min() == pytest.approx(0.3, abs=0.005)
     assert scene.lateral_m[front].max() == pytest.approx(0.7, abs=0.005)
     assert np.abs(scene.height_m[(rendered.owner == 0) & (scene.forward_m < 4.9)]).max() < 1e-4
+
+
+def test_steps_at_the_edge_of_a_window_are_told_by_what_lies_beside_it() -> None:
+    depth_m = np.full((8, 10), 2.0, np.float32)
+    depth_m[:, 5:] = 3.0
+    assert depth_breaks(depth_m, (slice(2, 6), slice(5, 9)))[:, 0].all()
+    assert not depth_breaks(depth_m, (slice(2, 6), slice(6, 9))).any()
+    assert depth_breaks(depth_m, (slice(0, 8), slice(0, 5)))[:, 4].all()
 
 
 def test_one_person_is_found_to_the_pixel(render_scene, make_person) -> None:
