@@ -186,7 +186,7 @@ class _Measurer:
         if label == PERSON and lean_deg > self.options.max_lean_deg:
             raise MeasurementRefused(
                 "not_upright",
-                f"a standing body leans less than {self.options.max_lean_deg:g} degrees and this one {lean_deg:.0f}; "
+                f"a standing body leans less than {self.options.max_lean_deg:g} degrees and this one {lean_deg:.1f}; "
                 "stand straight",
             )
         height_m = crown.height_m - (self.options.hair_m if label == PERSON else 0.0)

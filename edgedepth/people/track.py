@@ -124,7 +124,7 @@ class HeightTracker:
         self._normals: deque[tuple[float, float, float]] = deque(maxlen=FLOORS)
         self._tracks: dict[int, Track] = {}
         self._last: Measurement | None = None
-        self._floor_refusals: Counter[str] = Counter()
+        self._here: set[int] = set()
         self._fused: dict[int, FusedHeight] = {}
         self._fused_s = -math.inf
         self._frames = 0
@@ -145,8 +145,6 @@ class HeightTracker:
         self._last = measurement
         if measurement.floor is not None:
             self._normals.append(measurement.up or measurement.floor.normal)
-        elif measurement.floor_refused:
-            self._floor_refusals[measurement.floor_refused] += 1
         people = [person for person in measurement.people if person.is_person]
         tracks = self._follower.assign(people, measurement.floor, t_s)
         fresh = False
@@ -156,14 +154,14 @@ class HeightTracker:
         if fresh or t_s - self._fused_s >= self._refresh_s:
             self._fuse()
             self._fused_s = t_s
-        here = {track.number for track in tracks}
-        return tuple(self._value(number, visible=True) for number in sorted(here))
+        self._here = {track.number for track in tracks}
+        return tuple(self._value(number) for number in sorted(self._here))
 
     def people(self) -> tuple[TrackedHeight, ...]:
         """Everyone so far, also who has left; without what was only seen for a moment and never measured."""
         self._fuse()
         return tuple(
-            self._value(number, visible=False)
+            self._value(number)
             for number, evidence in sorted(self._evidence.items())
             if number in self._fused or evidence.seen >= min(LEAST_SEEN, self._frames)
         )
@@ -224,9 +222,9 @@ class HeightTracker:
         middle = np.median(normals, axis=0)
         return bool(np.median(np.linalg.norm(normals - middle, axis=1)) < math.radians(STILL_DEG))
 
-    def _value(self, number: int, *, visible: bool) -> TrackedHeight:
+    def _value(self, number: int) -> TrackedHeight:
         evidence, track, found = self._evidence[number], self._tracks[number], self._fused.get(number)
-        mode = _mode(self._last)
+        mode, visible = _mode(self._last), number in self._here
         if found is None:
             return TrackedHeight(
                 number, None, None, None, None, 0, evidence.seen, mode, track.box_xywh, visible, self._reason(evidence)
@@ -234,8 +232,8 @@ class HeightTracker:
         kept = self._usable(number)
         flags = () if evidence.whole.count else ("partly_seen",)
         return TrackedHeight(
-            number, found.height_m, found.sigma_m, found.random_m, found.interval_m, kept.count, evidence.seen, mode,
-            track.box_xywh, visible, None, flags,
+            number, found.height_m, found.sigma_m, found.random_m, found.interval_m, len(kept.items), evidence.seen,
+            mode, track.box_xywh, visible, None, flags,
         )  # fmt: skip
 
     def _reason(self, evidence: _Evidence) -> str:

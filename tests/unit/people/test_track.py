@@ -145,6 +145,17 @@ def test_who_comes_much_later_is_somebody_new() -> None:
     assert numbers(tracker, 30.0, seen(0.0, 3.0, 1.75))() == [2]
 
 
+def test_the_summary_says_who_is_there_and_of_how_many_frames_a_height_is() -> None:
+    tracker = HeightTracker()
+    for index in range(300):
+        numbers(tracker, 0.1 * index, *(seen(x, 3.0, 1.5) for x in ((-0.8, 0.8) if index < 20 else (-0.8,))))
+    stays, left = tracker.people()
+    assert (stays.visible, left.visible) == (True, False)
+    assert (left.frames, left.seen) == (20, 20)
+    assert stays.seen == 300
+    assert 48 <= stays.frames <= 96, "of so many frames every fourth is kept"
+
+
 def test_objects_are_not_followed() -> None:
     tracker = HeightTracker()
     assert tracker.update(Measurement(LEVEL, (seen(0, 3, 1.0, label="upright_object"),)), 0.0) == ()
