@@ -33,9 +33,9 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, options in RUNS.items():
-            made = Path(folder) / name
-            command = [sys.executable, "-m", "edgedepth", "demo", "--json", "-o", str(made), *options]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            command = [sys.executable, "-m", "edgedepth", "demo", "--json", "-o", name, *options]
+            # The summary names what it wrote: relative to here it says nothing of the machine.
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder)
             results[name] = json.loads(done.stdout)
         if arguments.picture:
             video = cv2.VideoCapture(str(Path(folder) / "live_fp32" / "depth.mp4"))

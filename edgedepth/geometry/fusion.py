@@ -47,8 +47,8 @@ class FusionModel:
         correlation_s: frames nearer in time than this tell the same.
     """
 
-    pitch_deg: float = 3.5
-    roll_deg: float = 3.5
+    pitch_deg: float = 4.5
+    roll_deg: float = 4.5
     up_deg: float = 0.2
     depth: float = 0.08
     feet_m: float = 0.07
@@ -57,7 +57,7 @@ class FusionModel:
     frame_deg: float = 0.3
     frame_range: float = 0.02
     frame_m: float = 0.005
-    scale: float = 0.13
+    scale: float = 0.11
     correlation_s: float = 0.5
 
 
