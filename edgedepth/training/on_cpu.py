@@ -18,7 +18,7 @@ def keep_freed_memory() -> bool:
     """Tell the C library to keep what is freed for what is allocated next; of no effect, False, on other than glibc.
 
     It gives each large tensor back to the kernel, and every page of the next one is then zeroed anew: with activations
-    of 10 MB, a quarter of a step's time.
+    of 10 MB, a sixth of a step's time (benchmarks/training.py).
     """
     if platform.libc_ver()[0] != "glibc":
         return False
