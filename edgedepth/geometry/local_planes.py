@@ -123,7 +123,7 @@ def fit_local_planes(
     grid = max(1, width // step), max(1, height // step)
     if exclude is None and float(depth.min()) > 0 and float(depth.max()) < np.inf:  # never of NaN
         share = np.ones(grid[::-1], np.float32)
-        q = cv2.resize(np.float32(1) / depth, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+        q = np.float32(1) / depth
     else:
         valid = depth > 0
         valid &= depth < np.inf
@@ -131,9 +131,9 @@ def fit_local_planes(
             valid &= ~exclude
         q = np.zeros_like(depth)
         np.divide(1.0, depth, out=q, where=valid)
-        # Means of blocks: averaging inverse depth is unbiased on a plane, averaging depth is not.
         share = cv2.resize(valid.astype(np.float32), grid, interpolation=cv2.INTER_AREA)
-        q = cv2.resize(q, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    # Means of blocks: averaging inverse depth is unbiased on a plane, averaging depth is not.
+    q = cv2.resize(q, grid, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
     rays = _block_rays(intrinsics, *grid)
     used = (share >= MIN_BLOCK_SHARE) & np.isfinite(rays[..., 0])
     q = np.where(used, q / np.where(used, share, 1), 0).astype(np.float32)
