@@ -29,6 +29,7 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only; write elsewhere",
     errno.ENOENT: "its folder does not exist; make the folder first",
     errno.ENOTDIR: "a part of its path is a file, not a folder; choose another path",
+    errno.EEXIST: "a part of its path is a file, not a folder; choose another path",
     errno.EISDIR: "it is a folder; give a file name",
 }
 

@@ -1,8 +1,8 @@
 """The command line: one file per verb.
 
 A mistake in what was typed or handed in, a path that the operating system refuses among them, is one line on
-standard error and exit code 2; Ctrl-C is exit code 130, a reader of standard output that went away 141; anything else
-that escapes is a bug of ours and shows its traceback.
+standard error and exit code 2; Ctrl-C is exit code 130, SIGTERM 143, a reader of standard output that went away 141;
+anything else that escapes is a bug of ours and shows its traceback.
 """
 
 from __future__ import annotations
@@ -10,16 +10,24 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from types import FrameType
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Entry point of the ``edgedepth`` command."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
     try:
         raise SystemExit(_run())
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """SIGTERM as an exception: what is half-written is removed on the way out."""
+    raise SystemExit(128 + number)
 
 
 def _run() -> int:

@@ -100,6 +100,15 @@ def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match="a file, not a folder; choose another path"),
+        atomic_folder(tmp_path / "file" / "x"),
+    ):
+        pytest.fail("must not be entered")
+
+
 def test_a_folder_that_is_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     with pytest.raises(OutputError, match="exists already"), atomic_folder(tmp_path / "model"):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -108,17 +109,21 @@ def maps_of(pid: str) -> str:
     return ""
 
 
-def test_ctrl_c_ends_every_process_and_shows_no_traceback(tmp_path: Path) -> None:
+# A terminal sends Ctrl-C to all of them; who supervises a service, SIGTERM to the first.
+@pytest.mark.parametrize(("send", "number", "code"), [(os.killpg, signal.SIGINT, 130), (os.kill, signal.SIGTERM, 143)])
+def test_a_signal_ends_every_process_and_leaves_nothing(
+    tmp_path: Path, send: Callable[[int, int], None], number: signal.Signals, code: int
+) -> None:
     command = [sys.executable, "-m", "edgedepth", "synth", "-n", "4000", "--workers", "2", "-o", tmp_path / "rooms"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
     while not any("numpy" in maps_of(child) for child in children.read_text().split()):  # one has begun to import
         assert running.poll() is None
         time.sleep(0.02)
-    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    send(running.pid, number)
     said, _ = running.communicate()
     assert b"Traceback" not in said, said
-    assert running.returncode == 130
+    assert running.returncode == code
     assert list(tmp_path.iterdir()) == []
 
 
