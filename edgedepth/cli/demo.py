@@ -167,7 +167,7 @@ def _height(person: Mapping[str, Any]) -> str:
     if person["height_m"] is None:
         return f"not measured: {person['refused']}; true stature {person['stature_m']:.2f} m"
     frames = f"{person['frames']} frame{'s' * (person['frames'] != 1)}"
-    low, high = person["interval95_m"]
+    low, high = person["interval_m"]
     verdict = "holds the truth" if person["interval_holds_stature"] else "misses the truth"
     return (
         f"{person['height_m']:.3f} m (95 % {low:.2f} - {high:.2f}, {verdict}), true stature "

@@ -97,7 +97,7 @@ class PersonScore:
             "name": self.name,
             "stature_m": self.stature_m,
             "height_m": _rounded(self.height_m),
-            "interval95_m": None if self.interval_m is None else [_rounded(end) for end in self.interval_m],
+            "interval_m": None if self.interval_m is None else [_rounded(end) for end in self.interval_m],
             "error_m": _rounded(self.error_m),
             "interval_holds_stature": self.holds,
             "mode": None if self.tracked is None else self.tracked.mode,
