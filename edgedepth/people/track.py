@@ -12,6 +12,7 @@ import numpy as np
 from edgedepth.geometry.fusion import FusedHeight, FusionModel, Seen, fuse_heights, fuse_sensor_heights
 from edgedepth.geometry.measurement import HeightMeasurement, Measurement
 from edgedepth.people.following import Follower, Track
+from edgedepth.thinned import Thinned
 
 __all__ = ["HeightTracker", "TrackedHeight"]
 
@@ -79,28 +80,16 @@ LEAST_SEEN = 3
 STILL_DEG = 1.2
 
 
-class _Thinned:
-    """At most ``KEPT`` of many (measurement, Seen), at even distances; ``count`` is of all."""
-
-    def __init__(self) -> None:
-        self.items: list[tuple[HeightMeasurement, Seen]] = []
-        self.count, self._stride = 0, 1
-
-    def add(self, item: tuple[HeightMeasurement, Seen]) -> None:
-        if self.count % self._stride == 0:
-            if len(self.items) >= KEPT:
-                self.items, self._stride = self.items[::2], 2 * self._stride
-            if self.count % self._stride == 0:
-                self.items.append(item)
-        self.count += 1
+def _kept() -> Thinned[tuple[HeightMeasurement, Seen]]:
+    return Thinned(KEPT)
 
 
 @dataclass(eq=False)
 class _Evidence:
-    """What the frames tell of one person; every 2nd, 4th ... of them once there are many."""
+    """What the frames tell of one person."""
 
-    whole: _Thinned = field(default_factory=_Thinned)
-    partly: _Thinned = field(default_factory=_Thinned)
+    whole: Thinned[tuple[HeightMeasurement, Seen]] = field(default_factory=_kept)
+    partly: Thinned[tuple[HeightMeasurement, Seen]] = field(default_factory=_kept)
     refusals: Counter[str] = field(default_factory=Counter)
     sentence: dict[str, str] = field(default_factory=dict)
     seen: int = 0
@@ -158,12 +147,12 @@ class HeightTracker:
         return tuple(self._value(number) for number in sorted(self._here))
 
     def people(self) -> tuple[TrackedHeight, ...]:
-        """Everyone so far, also who has left; without what was only seen for a moment and never measured."""
+        """Everyone so far, also who has left; without what was only seen for a moment."""
         self._fuse()
         return tuple(
             self._value(number)
             for number, evidence in sorted(self._evidence.items())
-            if number in self._fused or evidence.seen >= min(LEAST_SEEN, self._frames)
+            if evidence.seen >= min(LEAST_SEEN, self._frames)
         )
 
     def _clock(self, t_s: float) -> float:
@@ -188,7 +177,7 @@ class HeightTracker:
         (evidence.partly if PARTLY & set(person.flags) else evidence.whole).add((person, seen))
         return first
 
-    def _usable(self, number: int) -> _Thinned:
+    def _usable(self, number: int) -> Thinned[tuple[HeightMeasurement, Seen]]:
         evidence = self._evidence[number]
         return evidence.whole if evidence.whole.count else evidence.partly
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgedepth.people.track import TrackedHeight
 from edgedepth.stream.result import STAGES, Result
+from edgedepth.thinned import Thinned
 
 __all__ = ["Percentiles", "RunRecord", "RunSummary", "Samples"]
 
@@ -36,36 +37,25 @@ class Percentiles:
 
 
 class Samples:
-    """Durations of one kind. Exact up to ``capacity``; beyond it every 2nd, then every 4th ... is kept.
-
-    That is systematic sampling: percentiles of a run of any length stay representative of all of it.
-    """
+    """Durations of one kind, exact up to ``capacity`` of them: percentiles of longer runs are those of a sample."""
 
     def __init__(self, capacity: int = 1 << 16) -> None:
-        self._capacity = capacity
-        self._values_ns = array("q")
-        self._stride = 1
-        self._count = 0
+        self._kept_ns = Thinned(capacity, array("q"))
         self._total_ns = 0
 
     def add(self, value_ns: int) -> None:
         """Record one duration, nanoseconds."""
-        if self._count % self._stride == 0:
-            if len(self._values_ns) >= self._capacity:
-                self._values_ns = self._values_ns[::2]
-                self._stride *= 2
-            if self._count % self._stride == 0:
-                self._values_ns.append(value_ns)
-        self._count += 1
+        self._kept_ns.add(value_ns)
         self._total_ns += value_ns
 
     def percentiles(self) -> Percentiles | None:
         """p50, p95, p99 (linear interpolation) and the mean; None when nothing was recorded. From any thread."""
-        if not self._count:
+        count = self._kept_ns.count
+        if not count:
             return None
         # A copy: the array cannot grow while NumPy looks at it.
-        p50, p95, p99 = np.percentile(np.asarray(self._values_ns[:]), (50, 95, 99)) / 1e6
-        return Percentiles(float(p50), float(p95), float(p99), self._total_ns / self._count / 1e6, self._count)
+        p50, p95, p99 = np.percentile(np.asarray(self._kept_ns.items[:]), (50, 95, 99)) / 1e6
+        return Percentiles(float(p50), float(p95), float(p99), self._total_ns / count / 1e6, count)
 
 
 @dataclass(frozen=True)

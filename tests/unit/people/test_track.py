@@ -156,6 +156,17 @@ def test_the_summary_says_who_is_there_and_of_how_many_frames_a_height_is() -> N
     assert 48 <= stays.frames <= 96, "of so many frames every fourth is kept"
 
 
+def test_what_is_seen_for_a_moment_is_nobody_in_the_summary() -> None:
+    tracker = HeightTracker()
+    for index in range(30):
+        ghost = [seen(1.5, 4.0, 1.2)] if index in (10, 11) else []
+        assert len(numbers(tracker, 0.1 * index, seen(-0.8, 3.0, 1.5), *ghost)()) == 1 + len(ghost)
+    assert [person.person for person in tracker.people()] == [1]
+    still = HeightTracker()
+    numbers(still, 0.0, seen(0.0, 3.0, 1.5))
+    assert len(still.people()) == 1, "of a single picture everyone counts"
+
+
 def test_objects_are_not_followed() -> None:
     tracker = HeightTracker()
     assert tracker.update(Measurement(LEVEL, (seen(0, 3, 1.0, label="upright_object"),)), 0.0) == ()
