@@ -151,25 +151,6 @@ class EngineCache:
         _write_record(folder, record)
         return CachedEngine(built.plan, record, folder, self)
 
-    def load(self, path: Path, parts: dict[str, Any] | None = None) -> CachedEngine:
-        """An engine by its folder or plan file, refused unless it is whole.
-
-        Args:
-            path: the folder, or its ``engine.plan``.
-            parts: what it must have been built for; None asks only that it be whole.
-
-        Raises:
-            EngineError: not there, damaged, of another key, or open to others; each says what to do.
-        """
-        folder = path.parent if path.name == PLAN_FILE else path
-        try:
-            plan, record = read_engine(folder, parts)
-        except FileNotFoundError:
-            raise EngineError(f"there is no engine at {path}; build it: edgedepth build BUNDLE") from None
-        except Rejected as reason:
-            raise EngineError(f"{reason}; build it again: edgedepth build BUNDLE") from None
-        return CachedEngine(plan, record, folder, self)
-
     def proof(self, key: str, *, plan_sha256: str | None = None) -> Mapping[str, Any] | None:
         """The gate's report on the engine of a key, when given on this very plan; None when it has not passed."""
         record = self._look(key)

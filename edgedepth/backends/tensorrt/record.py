@@ -41,12 +41,12 @@ class Rejected(Exception):
     """An engine that must not be loaded; the message says why. Never leaves this package."""
 
 
-def read_engine(folder: Path, wanted: dict[str, Any] | None) -> tuple[bytes, EngineRecord]:
+def read_engine(folder: Path, wanted: dict[str, Any]) -> tuple[bytes, EngineRecord]:
     """The plan and the record in ``folder``, once everything about them is right.
 
     Args:
         folder: holds ``engine.plan`` and ``record.json``.
-        wanted: the parts it must have been built for; None asks only that it agree with itself.
+        wanted: the parts it must have been built for.
 
     Raises:
         FileNotFoundError: there is no engine.
@@ -54,7 +54,7 @@ def read_engine(folder: Path, wanted: dict[str, Any] | None) -> tuple[bytes, Eng
         EngineError: somebody else may have written it (nothing has been read then).
     """
     record = read_record(folder)
-    if wanted is not None and record.key != key_of(wanted):
+    if record.key != key_of(wanted):
         raise Rejected(f"the engine in {folder} is another one: {difference(record.parts, wanted)}")
     return _read_plan(folder, record), record
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -84,17 +85,13 @@ def test_building_again_on_request(cache: EngineCache, folder: Path) -> None:
 
 def test_an_engine_of_zeros(cache: EngineCache, folder: Path) -> None:
     (folder / "engine.plan").write_bytes(bytes(len(PLAN)))
-    with pytest.raises(EngineError, match=r"engine\.plan is full of zeros.*power cut.*edgedepth build"):
-        cache.load(folder)
-    assert "full of zeros" in rebuilt_because(cache)
+    assert re.search(r"engine\.plan is full of zeros.*power cut", rebuilt_because(cache))
 
 
 @pytest.mark.parametrize("length", [0, 1, len(PLAN) // 2, len(PLAN) - 1])
 def test_an_engine_cut_off(cache: EngineCache, folder: Path, length: int) -> None:
     (folder / "engine.plan").write_bytes(PLAN[:length])
-    with pytest.raises(EngineError, match=rf"has {length} bytes, its record says {len(PLAN)}: it was cut off"):
-        cache.load(folder)
-    assert "cut off" in rebuilt_because(cache)
+    assert re.search(rf"has {length} bytes, its record says {len(PLAN)}: it was cut off", rebuilt_because(cache))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -109,8 +106,6 @@ def test_an_engine_with_one_bit_flipped(cache: EngineCache, folder: Path, positi
 def test_an_engine_under_another_key(cache: EngineCache, folder: Path) -> None:
     """As when somebody copies the engine of an older TensorRT to where the newer one's is looked for."""
     folder.rename(cache.folder(key_of(OTHER)))
-    with pytest.raises(EngineError, match=r"is another one: tensorrt 10\.3\.0 \(here 10\.13\.3\.9\); build it again"):
-        cache.load(cache.folder(key_of(OTHER)), OTHER)
     assert "is another one: tensorrt 10.3.0 (here 10.13.3.9)" in rebuilt_because(cache, OTHER)
 
 
@@ -129,16 +124,12 @@ def test_a_record_that_was_edited(cache: EngineCache, folder: Path) -> None:
 
 def test_no_record(cache: EngineCache, folder: Path) -> None:
     (folder / "record.json").unlink()
-    with pytest.raises(EngineError, match="nothing vouches for the engine beside it"):
-        cache.load(folder)
-    assert "record.json is missing" in rebuilt_because(cache)
+    assert re.search("nothing vouches for the engine beside it", rebuilt_because(cache))
 
 
 def test_no_plan(cache: EngineCache, folder: Path) -> None:
     (folder / "engine.plan").unlink()
-    with pytest.raises(EngineError, match=r"engine\.plan is missing; only its record is there"):
-        cache.load(folder)
-    assert "only its record" in rebuilt_because(cache)
+    assert re.search(r"engine\.plan is missing; only its record is there", rebuilt_because(cache))
 
 
 @pytest.mark.parametrize(
@@ -148,9 +139,7 @@ def test_no_plan(cache: EngineCache, folder: Path) -> None:
 )
 def test_a_garbled_record(cache: EngineCache, folder: Path, text: str) -> None:
     (folder / "record.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(EngineError, match=r"record\.json is damaged: "):
-        cache.load(folder)
-    assert "record.json is damaged" in rebuilt_because(cache)
+    assert re.search(r"record\.json is damaged: ", rebuilt_because(cache))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -175,12 +164,6 @@ def test_an_interrupted_replacement_is_found_out(cache: EngineCache, folder: Pat
     assert "cut off or exchanged" in rebuilt_because(cache)
 
 
-def test_loading_by_path(cache: EngineCache, folder: Path) -> None:
-    assert cache.load(folder).plan == cache.load(folder / "engine.plan").plan == PLAN
-    with pytest.raises(EngineError, match=r"there is no engine at .*nowhere; build it: edgedepth build"):
-        cache.load(cache.root / "nowhere")
-
-
 # What is not even read.
 
 
@@ -189,7 +172,7 @@ def test_loading_by_path(cache: EngineCache, folder: Path) -> None:
 def test_what_others_may_write_is_not_read(cache: EngineCache, folder: Path, name: str, mode: int) -> None:
     path = folder / name
     path.chmod(path.stat().st_mode | mode)
-    for attempt in (lambda: cache.get(PARTS), lambda: cache.get_or_build(PARTS, never), lambda: cache.load(folder)):
+    for attempt in (lambda: cache.get(PARTS), lambda: cache.get_or_build(PARTS, never)):
         with pytest.raises(EngineError, match=f"{path} may be written by others .*run: chmod go-w {path}"):
             attempt()
     path.chmod(path.stat().st_mode & ~mode)
