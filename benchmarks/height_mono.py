@@ -7,10 +7,11 @@ children among them; 8 frames of 640x480 over 4 s. Without --model or --checkpoi
 (edgedepth.synthetic.network_noise), whose errors are known.
 
 Each clip is measured four times: with and without the camera's height, with and without the direction of gravity (told
-with an error of 0.2 degrees). Truth is the crown with its hair, as the camera sees it. Of everyone who is whole in the
-picture in three frames: error, interval, refused or not. For the camera's height also: the distance by depth alone, by
-the feet alone, and the median of the single frames. ``coverage`` is the share of truths inside intervals of each
-nominal width, drawn beside the results as a calibration plot.
+with an error of --gravity-sigma degrees: 0.2 is an accelerometer's, 0.5 that of a --camera-pitch that was typed). Truth
+is the crown with its hair, as the camera sees it. Of everyone who is whole in the picture in three frames: error,
+interval, refused or not. For the camera's height also: the distance by depth alone, by the feet alone, and the median of
+the single frames. ``coverage`` is the share of truths inside intervals of each nominal width, drawn beside the results
+as a calibration plot.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from record import Record, rounded
 
 from edgedepth.depth import DepthEstimator
 from edgedepth.geometry.fusion import FusionModel
+from edgedepth.geometry.plane import UP_SIGMA_DEG
 from edgedepth.people import HeightMeter, HeightTracker, MaskFinder
 from edgedepth.synthetic.mujoco_renderer import RoomRenderer, truth
 from edgedepth.synthetic.network_noise import SimulatedNetwork
@@ -38,7 +40,6 @@ from edgedepth.types import DepthMap, Frame
 
 FRAMES, SECONDS = 8, 4.0
 WHOLE_FRAMES = 3
-GRAVITY_SIGMA_DEG = 0.2
 NOMINAL = (0.5, 0.68, 0.8, 0.9, 0.95, 0.99)
 SETTINGS = {
     "camera_height_and_gravity": (True, True),
@@ -141,21 +142,21 @@ def estimator(arguments: argparse.Namespace) -> tuple[str, Estimate]:
     return opened.name, lambda clip: [opened.estimate(Frame(i, clip.scene.still.intrinsics)) for i in clip.images]
 
 
-def measure(clip: Clip, depths: list[DepthMap], setting: str) -> list[dict[str, Any]]:
+def measure(clip: Clip, depths: list[DepthMap], setting: str, gravity_sigma_deg: float) -> list[dict[str, Any]]:
     """A row for everyone who is whole in enough frames."""
     known, gravity = SETTINGS[setting]
     camera, rng = clip.scene.still, np.random.default_rng([clip.scene.seed, 3])
-    up = np.array(camera.up) + np.radians(GRAVITY_SIGMA_DEG) * rng.standard_normal(3)
+    up = np.array(camera.up) + np.radians(gravity_sigma_deg) * rng.standard_normal(3)
     up /= np.linalg.norm(up)
-    meter = HeightMeter(MaskFinder(), origin="model", camera_height_m=camera.height_m if known else None)
+    told = {"up": (float(up[0]), float(up[1]), float(up[2])), "up_sigma_deg": gravity_sigma_deg} if gravity else {}
+    meter = HeightMeter(MaskFinder(), origin="model", camera_height_m=camera.height_m if known else None, **told)
     trackers = {name: HeightTracker(model=model) for name, model in MODELS.items() if known or not name}
     votes: dict[int, Counter[int]] = {}
     owners: dict[int, list[int]] = {}
     singles: dict[int, list[float]] = {}
     seen = Counter[int]()
     for index, t_s in enumerate(clip.times_s):
-        frame = Frame(clip.images[index], camera.intrinsics, sequence=index, media_time_s=float(t_s),
-                      up=(float(up[0]), float(up[1]), float(up[2])) if gravity else None)  # fmt: skip
+        frame = Frame(clip.images[index], camera.intrinsics, sequence=index, media_time_s=float(t_s))
         measurement = meter.measure(frame, depths[index])
         tracked, *_ = [tracker.update(measurement, float(t_s)) for tracker in trackers.values()]
         whole = clip.whole(index)
@@ -269,6 +270,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="bundle of a metric network with a person output")
     parser.add_argument("--recipe", help="export recipe of --checkpoint", default="edgedepth-s")
     parser.add_argument("--checkpoint", type=Path, help="weights in training")
+    parser.add_argument("--gravity-sigma", type=float, default=UP_SIGMA_DEG, help="degrees (default: 0.2)")
     parser.add_argument("--cache", type=Path, help="folder where rendered clips are kept")
     parser.add_argument("--rows", type=Path, help="also write every row as JSON here")
     parser.add_argument(
@@ -286,10 +288,10 @@ def main() -> None:
         used += 1
         depths = estimate(clip)
         for setting in SETTINGS:
-            rows[setting] += measure(clip, depths, setting)
+            rows[setting] += measure(clip, depths, setting, arguments.gravity_sigma)
     results = rounded({setting: summary(found) for setting, found in rows.items()})
     record.write({"estimator": name, "clips": used, "first_seed": arguments.first_seed, "frames": FRAMES,
-                  "seconds": SECONDS, "gravity_sigma_deg": GRAVITY_SIGMA_DEG}, results)  # fmt: skip
+                  "seconds": SECONDS, "gravity_sigma_deg": arguments.gravity_sigma}, results)  # fmt: skip
     draw(results, record.output.with_suffix(".png"))
     if arguments.rows is not None:
         import json

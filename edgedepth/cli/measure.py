@@ -46,6 +46,8 @@ def measure(
     ] = None,
     detector: opt.DetectorOption = None,
     camera_height: opt.CameraHeightOption = None,
+    camera_pitch: opt.CameraPitchOption = None,
+    camera_roll: opt.CameraRollOption = None,
     scale: opt.ScaleOption = None,
     overlay: Annotated[Path | None, typer.Option(help="Draw what was measured onto the image, into this file.")] = None,
     cloud: Annotated[Path | None, typer.Option(help="Write the point cloud to this .ply or .pcd file.")] = None,
@@ -79,6 +81,7 @@ def measure(
     for output in (overlay, cloud):
         if output is not None:
             PartFile(output).discard()  # a place that cannot be written to is told before any work
+    up = opt.parse_tilt(camera_pitch, camera_roll)
     frame = _read_frame(rgb, depth, depth_scale, intrinsics)
     given = GivenPeople(opt.parse_boxes(boxes)) if boxes is not None else None
     with (
@@ -87,7 +90,7 @@ def measure(
         ) as estimator,
         closing(given or opt.make_finder(detector, estimator)) as finder,
     ):
-        meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, scaled=scale is not None)
+        meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, up=up, scaled=scale is not None)
         depth_map = estimator.estimate(frame)
         measurement = meter.measure(frame, depth_map)
     if overlay is not None:

@@ -36,6 +36,8 @@ def run(
     intrinsics: opt.IntrinsicsOption = None,
     height: Annotated[bool, typer.Option("--height", help="Measure the height of the people in view.")] = False,
     camera_height: opt.CameraHeightOption = None,
+    camera_pitch: opt.CameraPitchOption = None,
+    camera_roll: opt.CameraRollOption = None,
     scale: opt.ScaleOption = None,
     detector: opt.DetectorOption = None,
     jsonl: Annotated[str | None, typer.Option(help="Write one JSON line a frame to this file (- for stdout).")] = None,
@@ -68,14 +70,19 @@ def run(
 
     [bold]edgedepth run synthetic:// --height[/]
 
-    [bold]edgedepth run rtsp://camera/stream --model bundle/ --intrinsics camera.yaml --camera-height 2.1 --height[/]
+    [bold]edgedepth run rtsp://camera/stream --intrinsics hfov=90 --height --camera-height 2.1 --camera-pitch 20[/]
     """
     if as_json and jsonl == "-":
         raise InputError("--json and --jsonl - both write to standard output; send one of them to a file")
-    if detector and not height:
-        raise InputError("--detector finds people to measure; add --height")
-    if camera_height is not None and not height:
-        raise InputError("--camera-height scales the depth that heights are measured in; add --height")
+    only_for_heights = {
+        "--detector": (detector, "finds people to measure"),
+        "--camera-height": (camera_height, "scales the depth that heights are measured in"),
+        "--camera-pitch": (camera_pitch, "tells how the floor lies that heights are measured from"),
+    }
+    for name, (value, what) in only_for_heights.items():
+        if value is not None and not height:
+            raise InputError(f"{name} {what}; add --height")
+    up = opt.parse_tilt(camera_pitch, camera_roll)
     opt.refuse_overwrites(
         {"the source": source, "--model": model, "--spec": spec, "--intrinsics": intrinsics, "--detector": detector},
         {"--jsonl": jsonl, "--video": video, "--png": png},
@@ -94,7 +101,7 @@ def run(
         meter = tracker = None
         if height:
             finder = stack.enter_context(closing(opt.make_finder(detector, estimator, options)))
-            meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, scaled=metric is not None)
+            meter = opt.make_meter(estimator, finder, camera_height_m=camera_height, up=up, scaled=metric is not None)
             tracker = HeightTracker()
         # Sinks last: nothing is created for a run that cannot start. The pipeline closes them.
         sinks: list[Sink] = []

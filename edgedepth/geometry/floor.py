@@ -158,7 +158,9 @@ class _Search:
         planes = self._planes()
         if not planes:
             raise MeasurementRefused(
-                "no_floor", "a floor was expected and no surface in view faces up; show the floor around the feet"
+                "no_floor",
+                "a floor was expected and no surface in view faces up; show the floor around the feet, and check the "
+                "camera's pitch and roll if they were told",
             )
         enough = [p for p in planes if p.support >= self.min_blocks]
         if not enough:

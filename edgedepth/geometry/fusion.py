@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edgedepth.geometry.feet import SHOE_M
 from edgedepth.geometry.measurement import HeightMeasurement, Sighting
-from edgedepth.geometry.plane import FloorPlane
+from edgedepth.geometry.plane import UP_SIGMA_DEG, FloorPlane
 
 __all__ = ["FusedHeight", "FusionModel", "Seen", "fuse_heights", "fuse_sensor_heights"]
 
@@ -36,8 +36,7 @@ class FusionModel:
     """How monocular networks err, one standard deviation each; measured by ``benchmarks/height_mono.py``.
 
     Attributes:
-        pitch_deg, roll_deg: of the floor's normal, the same in every frame; ``up_deg`` instead where gravity was
-            measured.
+        pitch_deg, roll_deg: of the floor's normal, the same in every frame, where gravity is not known.
         depth: relative, of a person's distance by depth, the same in every frame.
         feet_m: of the place between the feet, along the floor.
         edge_deg: of the lower edge of a silhouette, which tells the distance the worse the lower the camera stands.
@@ -49,7 +48,6 @@ class FusionModel:
 
     pitch_deg: float = 4.5
     roll_deg: float = 4.5
-    up_deg: float = 0.2
     depth: float = 0.08
     feet_m: float = 0.07
     edge_deg: float = 0.2
@@ -122,6 +120,7 @@ def fuse_heights(
     *,
     camera_height_m: float | None = None,
     scale_sigma: float | None = None,
+    up_sigma_deg: float = UP_SIGMA_DEG,
     still: bool = True,
     model: FusionModel = DEFAULTS,
 ) -> dict[int, FusedHeight]:
@@ -131,12 +130,13 @@ def fuse_heights(
         seen: of one clip, in any order.
         camera_height_m: as measured; None takes the median of the floors.
         scale_sigma: relative, of the camera's height, or of the scale the floors are in; None: the network's own.
+        up_sigma_deg: how well the sightings' ``up`` is known, where they have one.
         still: the camera does not move: one floor for all frames.
         model: how the network errs.
     """
     if not seen:
         return {}
-    problem = _Problem(seen, camera_height_m, still, model)
+    problem = _Problem(seen, camera_height_m, up_sigma_deg, still, model)
     scale = model.scale if scale_sigma is None else scale_sigma
     solution, random, systematic = problem.solve()
     found = {}
@@ -152,7 +152,9 @@ def fuse_heights(
 class _Problem:
     """Rows are sightings. Unknowns: of each person height, log error of distance, angle of the crown; then the tilt."""
 
-    def __init__(self, seen: Sequence[Seen], camera_height_m: float | None, still: bool, model: FusionModel) -> None:
+    def __init__(
+        self, seen: Sequence[Seen], camera_height_m: float | None, up_sigma_deg: float, still: bool, model: FusionModel
+    ) -> None:
         self.model = model
         self.people = sorted({one.person for one in seen})
         self.who = np.array([self.people.index(one.person) for one in seen])
@@ -176,7 +178,7 @@ class _Problem:
         self.weight_feet, self.distance_sigma = self._weights(has_feet)
         count, tilt = len(self.people), math.radians
         self.gravity = all(one.up is not None for one in seen)
-        pitch, roll = (model.up_deg, model.up_deg) if self.gravity else (model.pitch_deg, model.roll_deg)
+        pitch, roll = (up_sigma_deg, up_sigma_deg) if self.gravity else (model.pitch_deg, model.roll_deg)
         person_range = np.array([np.sqrt(np.mean(self.distance_sigma[self.who == i] ** 2)) for i in range(count)])
         sigma = np.zeros(3 * count + 2)
         sigma[0:-2:3], sigma[1:-2:3], sigma[2:-2:3] = 100.0, person_range, tilt(model.crown_deg)

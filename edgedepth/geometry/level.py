@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgedepth.errors import IntrinsicsError, MeasurementRefused
 from edgedepth.geometry.floor import Vector
 from edgedepth.geometry.local_planes import fit_local_planes
-from edgedepth.geometry.plane import FloorPlane
+from edgedepth.geometry.plane import UP_SIGMA_DEG, FloorPlane
 from edgedepth.types import DepthMap
 
 __all__ = ["find_level_floor"]
@@ -26,7 +26,7 @@ BIN = 0.125
 _KERNEL = np.exp(-0.5 * (np.arange(-4.0, 4.0 + BIN, BIN)) ** 2)
 
 
-def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
+def find_level_floor(depth: DepthMap, up: Vector, *, up_sigma_deg: float = UP_SIGMA_DEG) -> FloorPlane:
     """The lowest level surface that much of the image lies on, in the map's own unit.
 
     For depth that is too uneven for a plane to be fitted: every patch of it that faces up roughly says how far the
@@ -36,6 +36,7 @@ def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
     Args:
         depth: metric or relative depth with intrinsics.
         up: unit vector opposite to gravity in the camera frame.
+        up_sigma_deg: how well its two angles are known; the plane's covariance tells it on.
 
     Raises:
         IntrinsicsError: the map has no intrinsics.
@@ -52,7 +53,9 @@ def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
     level &= drop > np.float32(FALLING) * _lengths(blocks.points)
     if np.count_nonzero(level) < max(4, MIN_SHARE * blocks.total):
         raise MeasurementRefused(
-            "no_floor", "a floor was expected and next to nothing in view faces up; show the floor around the feet"
+            "no_floor",
+            "a floor was expected and next to nothing in view faces up; show the floor around the feet, "
+            "and check the camera's pitch and roll if they were told",
         )
     logs = np.log(drop[level].astype(np.float64))
     edges = np.arange(logs.min() - 5 * WIDTH, logs.max() + 5 * WIDTH, WIDTH * BIN)  # wider than the kernel
@@ -63,6 +66,8 @@ def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
     near = np.abs(logs - chosen) < 2 * WIDTH
     offset = math.exp(float(np.median(logs[near])))
     x, y, z = (float(v) for v in normal)
+    # Of n / d where n turns about the camera and d is left to the scale.
+    covariance = (math.radians(up_sigma_deg) / offset) ** 2 * (np.eye(3) - np.outer(normal, normal))
     return FloorPlane(
         (x, y, z),
         offset,
@@ -70,6 +75,7 @@ def find_level_floor(depth: DepthMap, up: Vector) -> FloorPlane:
         inlier_count=round(np.count_nonzero(near) * blocks.pixels_per_block),
         inlier_fraction=float(np.count_nonzero(near) / blocks.total),
         source="gravity",
+        covariance=tuple(float(v) for v in covariance[np.triu_indices(3)]),
     )
 
 

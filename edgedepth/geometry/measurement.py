@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgedepth.geometry.plane import FloorPlane
+from edgedepth.geometry.plane import UP_SIGMA_DEG, FloorPlane
 
 __all__ = ["PERSON", "UPRIGHT_OBJECT", "HeightMeasurement", "Measurement", "Sighting"]
 
@@ -95,6 +95,7 @@ class Measurement:
         scale_sigma: relative standard deviation of the camera's height or the scale as it was given; None: neither was.
         origin: whose depth it is, ``"sensor"`` or ``"model"``.
         up: against gravity in the camera frame, where it was measured.
+        up_sigma_deg: one standard deviation of its two angles.
     """
 
     floor: FloorPlane | None
@@ -105,6 +106,7 @@ class Measurement:
     scale_sigma: float | None = None
     origin: str = "model"
     up: tuple[float, float, float] | None = None
+    up_sigma_deg: float = UP_SIGMA_DEG
 
     @property
     def notable(self) -> tuple[HeightMeasurement, ...]:

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from edgedepth.errors import InputError
 
-__all__ = ["FloorPlane"]
+__all__ = ["UP_SIGMA_DEG", "FloorPlane", "up_of"]
+
+UP_SIGMA_DEG = 0.2
+"""How well an accelerometer at rest, or a measured pose, tells pitch and roll: one standard deviation of each."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,14 @@ class FloorPlane:
         covariance = upper + np.triu(upper, 1).T
         n = np.asarray(self.normal, dtype=np.float64)
         gradient = (p - self.height_of(p)[..., None] * n) * abs(self.offset_m)
-        return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", gradient, covariance, gradient)), np.float64)
+        variance = np.einsum("...i,ij,...j->...", gradient, covariance, gradient)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)), np.float64)  # of a plane known but for its turn: rounding
+
+
+def up_of(pitch_deg: float, roll_deg: float = 0.0) -> tuple[float, float, float]:
+    """Unit vector opposite to gravity in the frame of a camera so tilted; the angles are those of FloorPlane."""
+    pitch, roll = math.radians(pitch_deg), math.radians(roll_deg)
+    return -math.cos(pitch) * math.sin(roll), -math.cos(pitch) * math.cos(roll), -math.sin(pitch)
 
 
 @lru_cache(maxsize=16)

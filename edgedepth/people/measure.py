@@ -17,7 +17,7 @@ from edgedepth.geometry.floor import FloorOptions, Vector, fit_floor
 from edgedepth.geometry.height import HeightOptions, measure_height
 from edgedepth.geometry.level import find_level_floor
 from edgedepth.geometry.measurement import HeightMeasurement, Measurement
-from edgedepth.geometry.plane import FloorPlane
+from edgedepth.geometry.plane import UP_SIGMA_DEG, FloorPlane
 from edgedepth.geometry.scale import Scale, scale_from_floor
 from edgedepth.people.base import PERSON, Candidate, PersonFinder
 from edgedepth.people.gates import require_alone, require_box_agrees, require_standing, require_whole_head, top_hole_m
@@ -61,6 +61,7 @@ class HeightMeter:
         scale: known factor from the depth's values to metres; instead of a camera height.
         scale_sigma: its relative standard deviation.
         up: unit vector opposite to gravity in the camera frame, for every frame; a frame's own ``up`` comes first.
+        up_sigma_deg: how well the angles of that ``up`` are known, one standard deviation.
         origin: whether the depth is a sensor's or a network's, for the error model. None: a sensor's when it is the
             frame's own depth.
         floor: a known plane; None finds it in every frame: fitted, but for a network where ``up`` is known level.
@@ -80,6 +81,7 @@ class HeightMeter:
         scale: float | None = None,
         scale_sigma: float = 0.01,
         up: tuple[float, float, float] | None = None,
+        up_sigma_deg: float = UP_SIGMA_DEG,
         origin: DepthOrigin | None = None,
         floor: FloorPlane | None = None,
         options: HeightOptions | None = None,
@@ -88,7 +90,8 @@ class HeightMeter:
         for name, value in (("camera_height_m", camera_height_m), ("scale", scale)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"{name} must be a positive number, found {value}")
-        for name, value in (("camera_height_sigma_m", camera_height_sigma_m), ("scale_sigma", scale_sigma)):
+        sigmas = {"camera_height_sigma_m": camera_height_sigma_m, "scale_sigma": scale_sigma}
+        for name, value in (sigmas | {"up_sigma_deg": up_sigma_deg}).items():
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name} must be zero or a positive number, found {value}")
         if camera_height_m is not None and scale is not None:
@@ -98,7 +101,7 @@ class HeightMeter:
         self._finder = finder
         self._camera_height_m, self._camera_height_sigma_m = camera_height_m, camera_height_sigma_m
         self._scale, self._scale_sigma = scale, scale_sigma
-        self._up, self._origin, self._floor = up, origin, floor
+        self._up, self._up_sigma_deg, self._origin, self._floor = up, up_sigma_deg, origin, floor
         self._options, self._floor_options = options, floor_options
 
     def measure(self, frame: Frame, depth: DepthMap) -> Measurement:
@@ -118,13 +121,14 @@ class HeightMeter:
         grid = GridMap(frame, depth)
         if self._camera_height_m is None and self._scale is None:
             depth.depth_m  # noqa: B018  raises NotMetricError now, whether or not anybody is in view
-        unscaled, up = Scale(1.0, 0.0, origin), frame.up or self._up
+        unscaled = Scale(1.0, 0.0, origin)
+        up, up_sigma_deg = (frame.up, UP_SIGMA_DEG) if frame.up is not None else (self._up, self._up_sigma_deg)
         known = None
         if self._scale is not None:
             known = Scale(self._scale, self._scale_sigma, "given")
             depth = depth.scaled(known.factor)
         try:
-            floor = self._floor or self._find_floor(depth, up, origin)
+            floor = self._floor or self._find_floor(depth, up, up_sigma_deg, origin)
         except MeasurementRefused as refusal:
             if depth.kind not in (DepthKind.METRIC, DepthKind.RELATIVE_DEPTH):
                 raise
@@ -145,14 +149,15 @@ class HeightMeter:
             scale_sigma=self._reference_sigma,
             origin=origin,
             up=up,
+            up_sigma_deg=up_sigma_deg,
         )
 
-    def _find_floor(self, depth: DepthMap, up: Vector | None, origin: DepthOrigin) -> FloorPlane:
+    def _find_floor(self, depth: DepthMap, up: Vector | None, up_sigma_deg: float, origin: DepthOrigin) -> FloorPlane:
         if origin == "sensor":
             return fit_floor(depth, up=up, options=self._floor_options or FloorOptions())
         if up is None or self._floor_options is not None:
             return fit_floor(depth, up=up, options=self._floor_options or MODEL_FLOOR_OPTIONS)
-        return find_level_floor(depth, up)
+        return find_level_floor(depth, up, up_sigma_deg=up_sigma_deg)
 
     @property
     def _reference_sigma(self) -> float | None:

@@ -201,6 +201,7 @@ class HeightTracker:
             seen,
             camera_height_m=seen[-1].floor.offset_m if by_height else None,
             scale_sigma=last.scale_sigma,
+            up_sigma_deg=last.up_sigma_deg,
             still=self._still(),
             model=self._model,
         )

@@ -111,6 +111,33 @@ def test_camera_height_rescales_what_the_sensor_says(edgedepth: Cli, still: tupl
     assert [person["height_m"] for person in answer["people"]] == pytest.approx([1.75, 1.10], abs=0.01)
 
 
+def test_a_cameras_pitch_that_was_typed_is_where_the_floor_is_looked_for(
+    edgedepth: Cli, still: tuple[Path, Path], seen: Rendering
+) -> None:
+    command = ["measure", "--rgb", still[0], "--depth", still[1], "--intrinsics", "460,460,319.5,239.5",
+               "--boxes", boxes_of(seen), "--json"]  # fmt: skip
+    right = json.loads(edgedepth(*command, "--camera-pitch", 6, "--camera-roll", 0).out)
+    assert [person["height_m"] for person in right["people"]] == pytest.approx([1.75, 1.10], abs=0.005)
+    for wrong in (("--camera-pitch", 40), ("--camera-pitch", 6, "--camera-roll", 40)):
+        answer = json.loads(edgedepth(*command, *wrong).out)
+        assert answer["floor"] is None, "nothing there is level"
+        assert all(person["height_m"] is None for person in answer["people"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--height", "--camera-roll", 3), "--camera-roll says nothing without --camera-pitch; give both (0 is level)"),
+        (("--camera-pitch", 3), "add --height"),
+        (("--height", "--camera-pitch", 120), "'--camera-pitch': Input should be less than or equal to 90"),
+    ],
+)
+def test_a_tilt_that_cannot_be_meant(edgedepth: Cli, arguments: tuple[str, ...], says: str) -> None:
+    ended = edgedepth("run", "synthetic://", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err
+
+
 def test_measure_answers_a_person_on_standard_output(edgedepth: Cli, still: tuple[Path, Path]) -> None:
     ended = edgedepth("measure", "--rgb", *still[:1], "--depth", still[1], "--intrinsics", "460,460,319.5,239.5")
     assert ended.code == 0

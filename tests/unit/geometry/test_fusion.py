@@ -93,6 +93,18 @@ def test_without_the_cameras_height_everything_has_the_scale_of_the_floors() -> 
     assert unknown.sigma_m > MODEL.scale * unknown.height_m
 
 
+def test_the_interval_knows_how_well_gravity_is_known() -> None:
+    """Up that is wrong by a degree, at 3 m: some 5 cm."""
+    wrong = tuple(float(v) for v in camera_axes(pitch_deg=6.0)[1])
+    seen = [replace(one, up=wrong) for one in see(STAND, 1.1, pitch_deg=5.0, gravity=True)]
+    sure, unsure = (
+        fuse_heights(seen, camera_height_m=1.3, scale_sigma=0.0, up_sigma_deg=sigma)[1] for sigma in (0.2, 1.0)
+    )
+    assert abs(sure.height_m - 1.1) > 1.96 * sure.sigma_m
+    assert abs(unsure.height_m - 1.1) < 1.96 * unsure.sigma_m
+    assert unsure.sigma_m > 2 * sure.sigma_m
+
+
 def test_who_walks_tells_how_the_floor_is_tilted() -> None:
     model = replace(MODEL, pitch_deg=2.0, roll_deg=2.0)
     walking, standing = (

@@ -57,6 +57,17 @@ def test_the_camera_s_height_is_found_where_gravity_is_known(
     assert floor.source == "gravity"
 
 
+def test_how_well_gravity_is_known_is_told_on() -> None:
+    seen = view(pitch_deg=18, roll_deg=5)
+    up = np.asarray(seen.scene.camera.up)
+    floor = find_level_floor(map_of(seen), seen.scene.camera.up, up_sigma_deg=0.5)
+    # Straight below, 3 m ahead, 4 m to the side: a plane that turns by an angle rises by it times the distance.
+    right, ahead = floor.axes()
+    below = -floor.offset_m * up
+    for point, away_m in ((below, 0.0), (below + 3 * ahead, 3.0), (below + 4 * right, 4.0), (3 * ahead, 3.0)):
+        assert floor.height_sigma_m(point) == pytest.approx(math.radians(0.5) * away_m, abs=1e-9)
+
+
 def test_a_table_that_fills_much_of_the_view_is_not_the_floor() -> None:
     seen = view(Box((-0.9, 1.9, 0.36), (1.7, 1.7, 0.72)), height_m=1.6, pitch_deg=25)
     above_m = 1.6 - 0.72

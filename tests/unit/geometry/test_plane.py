@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from edgedepth.errors import InputError
-from edgedepth.geometry.plane import FloorPlane
+from edgedepth.geometry.plane import FloorPlane, up_of
+from edgedepth.synthetic.scene import Camera
+from edgedepth.types import Intrinsics
 
 S, C = math.sin(math.radians(30)), math.cos(math.radians(30))
 
@@ -20,6 +22,16 @@ def test_pitch_and_roll_by_hand() -> None:
     # Turned clockwise, the world seems to turn the other way: up points to the upper left.
     clockwise = FloorPlane((-S, -C, 0.0), 1.5)
     assert (clockwise.pitch_deg, clockwise.roll_deg) == (pytest.approx(0), pytest.approx(30))
+
+
+@pytest.mark.parametrize(("pitch_deg", "roll_deg"), [(0, 0), (30, 0), (0, 30), (-5, 10), (25, -170)])
+def test_up_of_a_tilted_camera(pitch_deg: float, roll_deg: float) -> None:
+    up = up_of(pitch_deg, roll_deg)
+    # A rotation matrix, turned about yaw, pitch and roll one after the other.
+    pose = Camera(Intrinsics.from_fov(64, 48, hfov_deg=60), pitch_deg=pitch_deg, roll_deg=roll_deg, yaw_deg=33)
+    np.testing.assert_allclose(up, pose.up, atol=1e-12)
+    plane = FloorPlane(up, 1.0)
+    assert (plane.pitch_deg, plane.roll_deg) == (pytest.approx(pitch_deg), pytest.approx(roll_deg))
 
 
 @pytest.mark.parametrize(
