@@ -9,9 +9,9 @@ children among them; 8 frames of 640x480 over 4 s. Without --model or --checkpoi
 Each clip is measured four times: with and without the camera's height, with and without the direction of gravity (told
 with an error of --gravity-sigma degrees: 0.2 is an accelerometer's, 0.5 that of a --camera-pitch that was typed). Truth
 is the crown with its hair, as the camera sees it. Of everyone who is whole in the picture in three frames: error,
-interval, refused or not. For the camera's height also: the distance by depth alone, by the feet alone, and the median of
-the single frames. ``coverage`` is the share of truths inside intervals of each nominal width, drawn beside the results
-as a calibration plot.
+interval, refused or not. For the camera's height also: the distance by depth alone, by the feet alone, and the median
+of the single frames. ``coverage`` is the share of truths inside intervals of each nominal width, drawn beside the
+results as a calibration plot.
 """
 
 from __future__ import annotations
