@@ -24,7 +24,8 @@ NETWORKS = {
 }
 KNOWN = {
     "camera_height_and_gravity": "camera height and gravity",
-    "camera_height": "camera height",
+    "camera_height_and_typed_pitch": "camera height and a pitch that was typed",
+    "camera_height": "camera height alone",
     "gravity": "gravity alone",
     "nothing": "neither",
 }

@@ -6,8 +6,8 @@ Rooms of seeds below 10 000, which training never sees, before a camera at rest;
 children among them; 8 frames of 640x480 over 4 s. Without --model or --checkpoint a simulated network stands in
 (edgedepth.synthetic.network_noise), whose errors are known.
 
-Each clip is measured four times: with and without the camera's height, with and without the direction of gravity (told
-with an error of --gravity-sigma degrees: 0.2 is an accelerometer's, 0.5 that of a --camera-pitch that was typed). Truth
+Each clip is measured five times: with and without the camera's height, with and without the direction of gravity, which
+is told with an error: an accelerometer's, or that of a --camera-pitch and --camera-roll that were typed. Truth
 is the crown with its hair, as the camera sees it. Of everyone who is whole in the picture in three frames: error,
 interval, refused or not. For the camera's height also: the distance by depth alone, by the feet alone, and the median
 of the single frames. ``coverage`` is the share of truths inside intervals of each nominal width, drawn beside the
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from record import Record, rounded
 
+from edgedepth.cli.options import TYPED_ANGLE_SIGMA_DEG
 from edgedepth.depth import DepthEstimator
 from edgedepth.geometry.fusion import FusionModel
 from edgedepth.geometry.plane import UP_SIGMA_DEG
@@ -42,11 +43,13 @@ FRAMES, SECONDS = 8, 4.0
 WHOLE_FRAMES = 3
 NOMINAL = (0.5, 0.68, 0.8, 0.9, 0.95, 0.99)
 SETTINGS = {
-    "camera_height_and_gravity": (True, True),
-    "camera_height": (True, False),
-    "gravity": (False, True),
-    "nothing": (False, False),
+    "camera_height_and_gravity": (True, UP_SIGMA_DEG),
+    "camera_height_and_typed_pitch": (True, TYPED_ANGLE_SIGMA_DEG),
+    "camera_height": (True, None),
+    "gravity": (False, UP_SIGMA_DEG),
+    "nothing": (False, None),
 }
+"""Whether the camera's height is known, and how well the direction of gravity, degrees."""
 MODELS = {"": FusionModel(), "by_depth": FusionModel(feet_m=1e3), "by_feet": FusionModel(depth=1e3)}
 
 
@@ -142,13 +145,13 @@ def estimator(arguments: argparse.Namespace) -> tuple[str, Estimate]:
     return opened.name, lambda clip: [opened.estimate(Frame(i, clip.scene.still.intrinsics)) for i in clip.images]
 
 
-def measure(clip: Clip, depths: list[DepthMap], setting: str, gravity_sigma_deg: float) -> list[dict[str, Any]]:
+def measure(clip: Clip, depths: list[DepthMap], setting: str) -> list[dict[str, Any]]:
     """A row for everyone who is whole in enough frames."""
-    known, gravity = SETTINGS[setting]
+    known, sigma_deg = SETTINGS[setting]
     camera, rng = clip.scene.still, np.random.default_rng([clip.scene.seed, 3])
-    up = np.array(camera.up) + np.radians(gravity_sigma_deg) * rng.standard_normal(3)
-    up /= np.linalg.norm(up)
-    told = {"up": (float(up[0]), float(up[1]), float(up[2])), "up_sigma_deg": gravity_sigma_deg} if gravity else {}
+    up = np.array(camera.up) + np.radians(sigma_deg or 0) * rng.standard_normal(3)
+    x, y, z = (float(v) for v in up / np.linalg.norm(up))
+    told = {} if sigma_deg is None else {"up": (x, y, z), "up_sigma_deg": sigma_deg}
     meter = HeightMeter(MaskFinder(), origin="model", camera_height_m=camera.height_m if known else None, **told)
     trackers = {name: HeightTracker(model=model) for name, model in MODELS.items() if known or not name}
     votes: dict[int, Counter[int]] = {}
@@ -270,7 +273,6 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="bundle of a metric network with a person output")
     parser.add_argument("--recipe", help="export recipe of --checkpoint", default="edgedepth-s")
     parser.add_argument("--checkpoint", type=Path, help="weights in training")
-    parser.add_argument("--gravity-sigma", type=float, default=UP_SIGMA_DEG, help="degrees (default: 0.2)")
     parser.add_argument("--cache", type=Path, help="folder where rendered clips are kept")
     parser.add_argument("--rows", type=Path, help="also write every row as JSON here")
     parser.add_argument(
@@ -288,10 +290,10 @@ def main() -> None:
         used += 1
         depths = estimate(clip)
         for setting in SETTINGS:
-            rows[setting] += measure(clip, depths, setting, arguments.gravity_sigma)
+            rows[setting] += measure(clip, depths, setting)
     results = rounded({setting: summary(found) for setting, found in rows.items()})
     record.write({"estimator": name, "clips": used, "first_seed": arguments.first_seed, "frames": FRAMES,
-                  "seconds": SECONDS, "gravity_sigma_deg": arguments.gravity_sigma}, results)  # fmt: skip
+                  "seconds": SECONDS, "settings": SETTINGS}, results)  # fmt: skip
     draw(results, record.output.with_suffix(".png"))
     if arguments.rows is not None:
         import json
