@@ -1,4 +1,6 @@
-"""Write the tables of docs/edgedepth-s.md from committed results, between ``<!-- NAME -->`` and ``<!-- end -->``.
+"""Write what docs/edgedepth-s.md and README.md say of the default model, from committed results.
+
+It goes between ``<!-- NAME -->`` and ``<!-- end -->``.
 
     python benchmarks/card.py
 
@@ -15,7 +17,8 @@ from typing import Any
 from edgedepth.output import atomic_output
 
 RESULTS = Path(__file__).parent / "results"
-CARD = Path(__file__).parents[1] / "docs" / "edgedepth-s.md"
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "docs" / "edgedepth-s.md", ROOT / "README.md")
 NETWORKS = {
     "fp32": "edgedepth-s FP32",
     "fp16": "edgedepth-s FP16",
@@ -48,8 +51,8 @@ def table(head: str, rows: list[list[str]]) -> str:
 def curve() -> str:
     """How accuracy grew."""
     return table("stage, pictures seen, minutes, AbsRel, delta1, person IoU", [
-        [f"{row['stage']}, pass {row['epoch']}", f"{row['pictures_seen'] // 1000} 000", str(row["minutes"]),
-         *(f"{row[key]:.3f}" for key in ("val_abs_rel", "val_delta1", "val_person_iou"))]
+        [f"{row['stage']}, pass {row['epoch']}", f"{row['pictures_seen'] // 1000 * 1000:,}".replace(",", " "),
+         str(row["minutes"]), *(f"{row[key]:.3f}" for key in ("val_abs_rel", "val_delta1", "val_person_iou"))]
         for row in newest("training-edgedepth-s-*")["validation"]
     ])  # fmt: skip
 
@@ -111,16 +114,17 @@ def main() -> None:
         "sizes": sizes,
         "heights": heights,
     }
-    text = CARD.read_text(encoding="utf-8")
-    for name in re.findall(r"<!-- (\w+) -->", text):
-        if name != "end":
-            text = re.sub(
-                rf"(<!-- {name} -->\n).*?(\n<!-- end -->)",
-                lambda found, name=name: found[1] + tables[name]() + found[2],  # type: ignore[misc]
-                text, flags=re.DOTALL,
-            )  # fmt: skip
-    with atomic_output(CARD) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"<!-- (\w+) -->", text):
+            if name != "end":
+                text = re.sub(
+                    rf"(<!-- {name} -->\n).*?(\n<!-- end -->)",
+                    lambda found, name=name: found[1] + tables[name]() + found[2],  # type: ignore[misc]
+                    text, flags=re.DOTALL,
+                )  # fmt: skip
+        with atomic_output(page) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

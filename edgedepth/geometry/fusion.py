@@ -46,8 +46,8 @@ class FusionModel:
         correlation_s: frames nearer in time than this tell the same.
     """
 
-    pitch_deg: float = 4.5
-    roll_deg: float = 4.5
+    pitch_deg: float = 3.5
+    roll_deg: float = 3.5
     depth: float = 0.08
     feet_m: float = 0.07
     edge_deg: float = 0.2
@@ -55,7 +55,7 @@ class FusionModel:
     frame_deg: float = 0.3
     frame_range: float = 0.02
     frame_m: float = 0.005
-    scale: float = 0.11
+    scale: float = 0.085
     correlation_s: float = 0.5
 
 
@@ -106,8 +106,9 @@ class FusedHeight:
 ROUNDS = 6
 STEP = 1e-5
 TILTED = 1.4
-"""Distance does not go straight with a tilt of some degrees, so intervals would be too narrow by as much: from clips
-whose errors are drawn from the model."""
+"""Where the camera's height is told, distance does not go straight with a tilt of some degrees, so intervals would be
+too narrow by as much: from clips whose errors are drawn from the model. By the network's own metres the floor under the
+camera is tilted with the rest, and they are wide enough."""
 RANDOM_TERMS = frozenset({"depth_noise", "edge"})
 HUBER = 2.0
 # A distance by the feet that contradicts the depth by more is of something else: a table's edge, a shadow.
@@ -160,6 +161,7 @@ class _Problem:
         self.who = np.array([self.people.index(one.person) for one in seen])
         self.counts = np.bincount(self.who)
         offsets = np.array([one.floor.offset_m for one in seen])
+        self.height_is_told = camera_height_m is not None
         self.camera_m = float(np.median(offsets)) if camera_height_m is None else camera_height_m
         own_normals = np.array([one.floor.normal for one in seen], np.float64)
         normals = np.array([one.up or one.floor.normal for one in seen], np.float64)
@@ -258,7 +260,7 @@ class _Problem:
         covariance = np.linalg.inv(told + np.diag(self.prior))
         shared = np.einsum("ij,j,ij->i", covariance, self.prior, covariance)
         random = np.maximum(np.diag(covariance) - shared, 0.0)
-        if not self.gravity:
+        if not self.gravity and self.height_is_told:
             shared *= TILTED**2
         return theta, random, shared
 

@@ -14,15 +14,14 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import card  # noqa: E402
 
-SETTLED = (ROOT / "benchmarks" / "results", ROOT / "docs" / "edgedepth-s.md")
 
-
-def test_its_tables_are_those_of_the_newest_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    again = tmp_path / "card.md"
-    shutil.copyfile(SETTLED[1], again)
-    monkeypatch.setattr(card, "CARD", again)
+@pytest.mark.parametrize("page", card.PAGES, ids=lambda page: page.name)
+def test_what_it_says_is_of_the_newest_results(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = tmp_path / "page.md"
+    shutil.copyfile(page, again)
+    monkeypatch.setattr(card, "PAGES", (again,))
     card.main()
-    assert again.read_text() == SETTLED[1].read_text(), "run python benchmarks/card.py"
+    assert again.read_text() == page.read_text(), "run python benchmarks/card.py"
 
 
 def test_a_number_goes_from_the_results_into_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +35,7 @@ def test_a_number_goes_from_the_results_into_its_row(tmp_path: Path, monkeypatch
     text = tmp_path / "card.md"
     text.write_text("Before.\n\n<!-- curve -->\nold\n<!-- end -->\n\nAfter.\n")
     monkeypatch.setattr(card, "RESULTS", tmp_path)
-    monkeypatch.setattr(card, "CARD", text)
+    monkeypatch.setattr(card, "PAGES", (text,))
     card.main()
     assert text.read_text().splitlines() == [
         "Before.", "", "<!-- curve -->",
