@@ -17,12 +17,16 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point of the ``edgedepth`` command."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    before = signal.getsignal(signal.SIGTERM)
+    if before is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _end)
     try:
         raise SystemExit(_run())
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
+    finally:
+        if before is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _end(number: int, _: FrameType | None) -> None:
