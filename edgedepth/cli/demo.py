@@ -96,6 +96,9 @@ def demo(
         ]
         if not quiet and not as_json:
             sinks.append(open_sink("console"))
+        with open_source(uri) as first:  # what libraries set up on their first frame costs a live one its turn
+            frame = first.read(timeout_s=10.0)
+        meter.measure(frame, estimator.estimate(frame))
         played = play(clip, source, estimator, meter, sinks, workers)
         if played.stopped_by is not None and not played.judged:
             console.print("stopped before the first frame whose truth is known: nothing is written")
