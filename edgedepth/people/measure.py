@@ -90,8 +90,8 @@ class HeightMeter:
         for name, value in (("camera_height_m", camera_height_m), ("scale", scale)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(f"{name} must be a positive number, found {value}")
-        sigmas = {"camera_height_sigma_m": camera_height_sigma_m, "scale_sigma": scale_sigma}
-        for name, value in (sigmas | {"up_sigma_deg": up_sigma_deg}).items():
+        sigmas = (camera_height_sigma_m, scale_sigma, up_sigma_deg)
+        for name, value in zip(("camera_height_sigma_m", "scale_sigma", "up_sigma_deg"), sigmas, strict=True):
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name} must be zero or a positive number, found {value}")
         if camera_height_m is not None and scale is not None:

@@ -29,10 +29,13 @@ def test_a_long_run_is_told_by_a_sample() -> None:
     samples = Samples(capacity=64)
     for value in range(100_000):
         samples.add(value * 1000)
+        assert len(samples._kept_ns.items) <= 64
     found = samples.percentiles()
     assert found is not None
     assert found.count == 100_000
     assert found.mean_ms == pytest.approx(49.9995)
+    # Evenly spread over the whole run, first and last alike.
+    assert set(np.diff(np.asarray(samples._kept_ns.items))) == {2048 * 1000}
     assert found.p50_ms == pytest.approx(50, rel=0.05)
     assert found.p95_ms == pytest.approx(95, rel=0.05)
 
